@@ -1,0 +1,32 @@
+"""What a handler sees of its job, the same wherever it runs."""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class JobRejected(Exception):  # noqa: N818
+    """The job's input cannot be worked on, however often it is tried; the message tells the client what to change."""
+
+
+class JobHandle(Protocol):
+    """A handler's second argument: how it reports, and how it reaches files."""
+
+    @property
+    def id(self) -> str:
+        """The job's id; with `attempt` a token for making effects outside idempotent."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt, raised by one with each further one."""
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Tell the client how far the job is, 0 to 100; cheap enough to call often."""
+
+    def check_cancelled(self) -> None:
+        """Raise `JobStopped` when the job was cancelled or is out of time; a process needs no such checkpoint."""
+
+    def file(self, file_id: str) -> Path:
+        """Fetch an uploaded file and return where it lies; raises `JobRejected` when there is none of that id."""
+
+    def artifact(self, name: str, media_type: str) -> Path:
+        """Name a file the job leaves behind and return where to write it; it is stored when the job succeeds."""

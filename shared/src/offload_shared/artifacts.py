@@ -1,0 +1,117 @@
+"""Files that are too large for the store: uploads and what jobs leave behind, in a folder or in a bucket.
+
+Nothing is ever whole in memory, and a file is durable here before a row of the store names it.
+"""
+
+import hashlib
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, from_url
+
+from offload_shared.errors import ArtifactsUnavailable, SettingsInvalid
+from offload_shared.job import StoredFile
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class Artifacts:
+    """The artifact storage that `url` names: `file:///folder`, or `s3://bucket/prefix` and its like.
+
+    A bucket's credentials, region and endpoint come from its provider's usual environment variables.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._folder: Path | None = None
+        try:
+            if url.startswith("file://"):
+                self._folder = Path(unquote(urlsplit(url).path))
+                self._store = LocalStore(self._folder, mkdir=True)
+            else:
+                self._store = from_url(url)  # type: ignore[assignment]
+        except (BaseError, ValueError, OSError) as error:
+            raise SettingsInvalid(f"the artifact storage {url!r} cannot be used: {_sentence(error)}") from None
+
+    async def receive(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
+        """Store what `chunks` yields under `key`; returns its size in bytes and its SHA-256.
+
+        What `chunks` raises passes through, and nothing is stored then. Raises `ArtifactsUnavailable`.
+        """
+        digest, size = hashlib.sha256(), 0
+        try:
+            async with obstore.open_writer_async(self._store, key, buffer_size=CHUNK_BYTES * 5) as writer:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    await writer.write(chunk)
+        except BaseError as error:
+            raise _unavailable(key, error) from error
+        self._make_durable(key)
+        return size, digest.hexdigest()
+
+    async def send(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes of `key` from `start` up to, not including, `end`; raises `ArtifactsUnavailable`."""
+        if start == end:
+            return
+        try:
+            found = await obstore.get_async(self._store, key, options={"range": (start, end)})
+            async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+        except (BaseError, OSError) as error:
+            raise _unavailable(key, error) from error
+
+    def store(self, key: str, path: Path, *, name: str, media_type: str) -> StoredFile:
+        """Store the file at `path` under `key` and return what it is; raises `ArtifactsUnavailable`."""
+        with path.open("rb") as source:
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+        try:
+            obstore.put(self._store, key, path)
+        except BaseError as error:
+            raise _unavailable(key, error) from error
+        self._make_durable(key)
+        return StoredFile(key=key, name=name, media_type=media_type, size=path.stat().st_size, sha256=sha256)
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Write the bytes of `key` to a new file at `path`; raises `ArtifactsUnavailable`."""
+        try:
+            with path.open("wb") as target:
+                for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
+                    target.write(chunk)
+        except (BaseError, OSError) as error:
+            raise _unavailable(key, error) from error
+
+    def delete(self, key: str) -> None:
+        """Remove `key`, if it is there; raises `ArtifactsUnavailable`."""
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return
+        except BaseError as error:
+            raise _unavailable(key, error) from error
+
+    def _make_durable(self, key: str) -> None:
+        # A bucket is durable when it answers; a folder only once the file and its name have reached the disk.
+        if self._folder is None:
+            return
+        for path in (self._folder / key, *list((self._folder / key).parents)[: key.count("/") + 1]):
+            _sync(path)
+
+
+def _sync(path: Path, fsync: Callable[[int], None] = os.fsync) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unavailable(key: str, error: Exception) -> ArtifactsUnavailable:
+    return ArtifactsUnavailable(f"the artifact storage failed at {key!r}: {_sentence(error)}")
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,21 @@
+"""Everything that can go wrong and is somebody else's to answer, one sentence a class."""
+
+
+class OffloadError(Exception):
+    """The base of Offload's own errors; its message is a sentence fit for a person."""
+
+
+class SettingsInvalid(OffloadError):  # noqa: N818
+    """A setting is malformed; the message names the variable and shows the value."""
+
+
+class StoreUnavailable(OffloadError):  # noqa: N818
+    """The store cannot be reached or cannot work now; nothing was written."""
+
+
+class CommitUnknown(StoreUnavailable):
+    """The store went away inside a commit; whether it was written is not known."""
+
+
+class ArtifactsUnavailable(OffloadError):  # noqa: N818
+    """The artifact storage cannot be reached or refused the operation."""

@@ -1,0 +1,195 @@
+"""A job's states, how an attempt can end, and what everybody is shown of a job."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class JobState(StrEnum):
+    """Where a job stands; the arrows are the only moves there are.
+
+    A final state never changes. `scheduled` is what a client sees of a queued job whose time has not come.
+    """
+
+    QUEUED = "queued"  # -> running, cancelled, failed (expired)
+    RUNNING = "running"  # -> succeeded, failed, cancelled, queued (retry, lost or released)
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended for good."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Failure(StrEnum):
+    """Why a job failed, or an attempt of it."""
+
+    ERROR = "error"  # the handler raised
+    REJECTED = "rejected"  # the handler refused the input; trying again would not help
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"  # the child died: a signal or an exit code
+    LOST = "lost"  # the worker went silent past its lease
+    EXPIRED = "expired"  # the deadline passed before the job started
+    RESULT_TOO_LARGE = "result_too_large"
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What an attempt took: seconds of wall clock and of processor, and megabytes at its peak where known."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float | None = None
+    peak_memory_mb: float | None = None
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """A file in the artifact storage: where it lies there, and what it is."""
+
+    key: str
+    name: str
+    media_type: str
+    size: int  # bytes
+    sha256: str
+
+
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+    """The handler returned; `result` is JSON of the task's result type."""
+
+    result: bytes
+    artifacts: tuple[StoredFile, ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The attempt ended badly; `detail` is a sentence for the client."""
+
+    failure: Failure
+    detail: str
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """The attempt was ended because the client asked for it."""
+
+
+class Released(msgspec.Struct, frozen=True, tag="released"):
+    """The worker gave the job back untouched by any fault of it, to shut down."""
+
+
+#: How an attempt ends. A value, not an exception: every ending is expected somewhere.
+Outcome = Succeeded | Failed | Cancelled | Released
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is submitted; `payload` is JSON, already validated against the task's type."""
+
+    id: str
+    task: str
+    queue: str
+    payload: str
+    timeout_seconds: float
+    memory_limit_mb: int
+    max_attempts: int
+    task_version: int = 1
+    priority: int = 0
+    delay_seconds: float = 0.0
+    run_at: datetime | None = None
+    deadline_at: datetime | None = None
+    tenant: str = ""
+    idempotency_key: str | None = None
+    fingerprint: str | None = None  # of the submitted body, to tell a repeat from a reused key
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that this worker holds the lease of; `attempt` fences everything it writes about it."""
+
+    id: str
+    attempt: int
+    task: str
+    payload: str
+    tenant: str
+    timeout_seconds: float
+    memory_limit_mb: int
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What a message says: that this job may be due. Nothing else of it is trusted."""
+
+    job_id: str
+    queue: str
+    priority: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a running attempt says it is."""
+
+    percent: float  # 0 to 100
+    message: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """An ended attempt."""
+
+    number: int
+    outcome: str
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    failure: Failure | None
+    detail: str | None
+    wall_seconds: float
+    cpu_seconds: float | None
+    peak_memory_mb: float | None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it stands in the store; `version` grows with each change of it."""
+
+    id: str
+    task: str
+    queue: str
+    state: JobState
+    version: int
+    priority: int
+    attempt: int
+    max_attempts: int
+    timeout_seconds: float
+    memory_limit_mb: int
+    created_at: datetime
+    run_at: datetime
+    now: datetime  # the store's clock when the job was read: only it is compared with the other times
+    deadline_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested: bool
+    worker: str | None
+    progress: Progress | None
+    failure: Failure | None
+    detail: str | None
+    attempts: list[Attempt]
+    artifacts: list[StoredFile]
+
+    @property
+    def shown_state(self) -> str:
+        """The state a client sees."""
+        waits = self.state is JobState.QUEUED and self.run_at > self.now
+        return "scheduled" if waits else self.state.value
+
+
+def error_body(failure: Failure, detail: str) -> dict[str, Any]:
+    """Return the problem object that tells a client how a job failed (RFC 9457)."""
+    return {"type": f"/problems/job-{failure.value.replace('_', '-')}", "title": TITLES[failure], "detail": detail}
+
+
+TITLES = {
+    Failure.ERROR: "The task's handler failed",
+    Failure.REJECTED: "The task refused its input",
+    Failure.TIMEOUT: "The job ran out of time",
+    Failure.OUT_OF_MEMORY: "The job ran out of memory",
+    Failure.CRASHED: "The job's process crashed",
+    Failure.LOST: "The job's workers were lost",
+    Failure.EXPIRED: "The job's deadline passed before it started",
+    Failure.RESULT_TOO_LARGE: "The job's result is too large",
+}

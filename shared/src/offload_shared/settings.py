@@ -1,0 +1,93 @@
+"""Reads settings from environment variables into a typed struct, and says which one is wrong."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from offload_shared.errors import SettingsInvalid
+
+PREFIX = "OFFLOAD_"
+
+STORE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+BROKER_SCHEMES = ("amqp", "amqps")
+ARTIFACTS_SCHEMES = ("file", "s3", "gs", "az")
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What both services need to know; each field is the variable `OFFLOAD_` and its name in upper case."""
+
+    data_dir: Path = Path(".offload")
+    store_url: str = ""  # empty: SQLite in the data folder
+    broker_url: str = ""  # empty: embedded, the workers read due jobs from the store
+    artifacts_url: str = ""  # empty: a folder in the data folder
+    broker_quorum: bool = False
+    lease_seconds: Seconds = 30.0
+    sweep_seconds: Seconds = 2.0
+    log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    def __post_init__(self) -> None:
+        _require_scheme("store_url", self.store_url, STORE_SCHEMES)
+        _require_scheme("broker_url", self.broker_url, BROKER_SCHEMES)
+        _require_scheme("artifacts_url", self.artifacts_url, ARTIFACTS_SCHEMES)
+
+    @property
+    def store(self) -> str:
+        """The store's URL, as SQLAlchemy reads it."""
+        if self.store_url.startswith("postgresql:"):
+            return self.store_url.replace("postgresql:", "postgresql+psycopg:", 1)
+        return self.store_url or f"sqlite:///{self.data_dir.absolute() / 'offload.db'}"
+
+    @property
+    def artifacts(self) -> str:
+        """The artifact storage's URL, as obstore reads it."""
+        return self.artifacts_url or (self.data_dir.absolute() / "artifacts").as_uri()
+
+
+Settings = TypeVar("Settings", bound=SharedSettings)
+
+
+def load(kind: type[Settings], environment: Mapping[str, str]) -> Settings:
+    """Return the settings found in `environment`; raises `SettingsInvalid`, naming the variable and its value.
+
+    An empty variable counts as unset. A variable that is another service's setting is no error: both may share a file.
+    """
+    values: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        text = environment.get(PREFIX + name.upper(), "").strip()
+        if text:
+            values[name] = _converted(name, text, hint)
+    return kind(**values)
+
+
+def _converted(name: str, text: str, hint: Any) -> Any:
+    if hint is Path:
+        return Path(text)
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(name, text, str(error)) from None
+
+
+def _require_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    if url and (urlsplit(url).scheme not in schemes or "://" not in url):
+        raise _invalid(name, url, f"expected a URL that starts with {', '.join(s + '://' for s in schemes)}")
+
+
+def _invalid(name: str, value: str, problem: str) -> SettingsInvalid:
+    return SettingsInvalid(f"{PREFIX}{name.upper()} is {without_password(value)!r}: {problem}")
+
+
+def without_password(url: str) -> str:
+    """Return a URL fit to be shown: its password, if it has one, replaced by stars."""
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        return url
+    return url.replace(f":{password}@", ":***@", 1) if password else url

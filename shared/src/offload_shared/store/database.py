@@ -1,0 +1,158 @@
+"""Opens the store, SQLite or PostgreSQL, and runs work in transactions."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from offload_shared.errors import CommitUnknown, SettingsInvalid, StoreUnavailable
+from offload_shared.settings import without_password
+from offload_shared.store.clock import SQLITE_FORMAT
+
+T = TypeVar("T")
+
+#: How long a statement may wait for a connection, and SQLite for its one writer, before the store counts as down.
+PATIENCE_SECONDS = 10.0
+CONNECT_SECONDS = 2
+
+_UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """The store's connections, shared by the threads of a process; connects on first use.
+
+    `clock` gives the time in seconds since the epoch to SQLite, which has no clock fine enough; PostgreSQL has its own.
+    """
+
+    def __init__(self, url: str, *, connections: int = 8, clock: Callable[[], float] = time.time) -> None:
+        self.url = _parsed(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        if self.sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(
+            self.url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=PATIENCE_SECONDS,
+            connect_args=_sqlite_arguments() if self.sqlite else _postgresql_arguments(),
+        )
+        if self.sqlite:
+            _prepare_sqlite(self._engine, clock)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction and commit it; once more when a stale connection fails before the commit.
+
+        Raises `StoreUnavailable` when nothing was written, `CommitUnknown` when that is not known.
+        """
+        try:
+            return self._write(work)
+        except _Stale:
+            return self._write(work)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        connection = self._connect(self._engine)
+        with connection:
+            try:
+                transaction = connection.begin()
+                answer = work(connection)
+            except _UNAVAILABLE as error:
+                raise _unavailable(error) from error
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                _log.warning("the store went away inside a commit: %s", error.orig)
+                raise CommitUnknown("the store went away inside a commit") from error
+            return answer
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which only reads, without a transaction; raises `StoreUnavailable`."""
+        try:
+            return self._read(work)
+        except _Stale:
+            return self._read(work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        connection = self._connect(self._reading)
+        with connection:
+            try:
+                return work(connection)
+            except _UNAVAILABLE as error:
+                raise _unavailable(error) from error
+
+    def ping(self) -> None:
+        """Ask the store for a sign of life; raises `StoreUnavailable`."""
+        self.read(lambda connection: connection.execute(text("SELECT 1")))
+
+    def dispose(self) -> None:
+        """Close all connections that are not in use."""
+        self._engine.dispose()
+
+    @staticmethod
+    def _connect(engine: Any) -> Connection:
+        try:
+            connection: Connection = engine.connect()
+        except _UNAVAILABLE as error:
+            raise _unavailable(error) from error
+        return connection
+
+
+class _Stale(StoreUnavailable):
+    """A pooled connection turned out to be dead before anything was written: worth one more try."""
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    kind = _Stale if isinstance(error, DBAPIError) and error.connection_invalidated else StoreUnavailable
+    cause = getattr(error, "orig", None) or error
+    return kind(f"the store is not available: {' '.join(str(cause).split())}")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise SettingsInvalid(f"the store's URL {without_password(url)!r} cannot be read") from None
+
+
+def _sqlite_arguments() -> dict[str, Any]:
+    return {"timeout": PATIENCE_SECONDS, "check_same_thread": False, "isolation_level": None}
+
+
+def _postgresql_arguments() -> dict[str, Any]:
+    # A server that vanished without a word is noticed within seconds, not after the kernel's two hours.
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "application_name": "offload",
+    }
+
+
+def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:
+    def offload_clock(seconds: float) -> str:
+        return datetime.fromtimestamp(clock() + seconds, UTC).strftime(SQLITE_FORMAT)
+
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.create_function("offload_clock", 1, offload_clock)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a 202 rests on it
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    def on_begin(connection: Connection) -> None:
+        # Taking the write lock at once: a transaction that reads first could not be upgraded, only refused.
+        if connection.get_isolation_level() != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)

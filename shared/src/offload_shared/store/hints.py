@@ -1,0 +1,78 @@
+"""Which jobs workers are to be told of: the outbox, the delay queue and the recovery from lost hints in one column."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Integer, cast, func, select, update
+from sqlalchemy.sql.expression import case, literal
+
+from offload_shared.job import Hint, JobState
+from offload_shared.store.clock import clock, now
+from offload_shared.store.database import Database
+from offload_shared.store.schema import job
+
+BATCH = 500
+
+#: A hint is repeated after a minute, then two, four ... and at last every 32 minutes, until its job is claimed.
+REPEAT_SECONDS = 60
+MOST_DOUBLINGS = 5
+
+
+def take_due(database: Database, queues: Collection[str]) -> list[Hint]:
+    """Return hints to publish for due jobs of these queues, having moved each on to its next turn first."""
+    due_now = (
+        (job.c.state == JobState.QUEUED)
+        & (job.c.publish_after <= now())
+        & (job.c.run_at <= now())
+        & job.c.queue.in_(queues)
+    )
+    due = select(job.c.id).where(due_now).order_by(job.c.publish_after).limit(BATCH)
+    if not database.read(lambda connection: connection.execute(due.limit(1)).first()):
+        return []
+    locked = due.with_for_update(skip_locked=True).cte("due")
+    doublings = case((job.c.dispatches < MOST_DOUBLINGS, job.c.dispatches), else_=MOST_DOUBLINGS)
+    statement = (
+        update(job)
+        .where(job.c.id.in_(select(locked.c.id)))
+        .values(
+            dispatches=job.c.dispatches + 1,
+            publish_after=clock(cast(literal(REPEAT_SECONDS).op("<<")(doublings), Integer)),
+        )
+        .returning(job.c.id, job.c.queue, job.c.priority)
+    )
+    rows = database.write(lambda connection: connection.execute(statement).all())
+    return [Hint(*row) for row in rows]
+
+
+def mark_published(database: Database, job_ids: Sequence[str]) -> None:
+    """Note that these jobs were hinted at, so that the relay leaves those still queued alone for a while."""
+    fresh = job.c.id.in_(job_ids) & (job.c.state == JobState.QUEUED) & (job.c.dispatches == 0)
+    statement = update(job).where(fresh).values(dispatches=1, publish_after=clock(REPEAT_SECONDS))
+    database.write(lambda connection: connection.execute(statement))
+
+
+def forget_published(database: Database, queue: str) -> int:
+    """Make every queued job of a queue due for a hint at once: the broker has lost its messages; returns how many."""
+    waiting = (job.c.queue == queue) & (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
+    statement = update(job).where(waiting).values(publish_after=clock(), dispatches=0)
+    return database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+def backlog(database: Database) -> dict[str, int]:
+    """Return how many jobs of each queue are due and wait."""
+    waiting = (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
+    statement = select(job.c.queue, func.count()).where(waiting).group_by(job.c.queue)
+    return database.read(lambda connection: dict(connection.execute(statement).tuples().all()))
+
+
+def due(database: Database, queue: str, *, tasks: Collection[str], limit: int) -> list[Hint]:
+    """Return due jobs of a queue, the most urgent first: what a worker without a broker looks at."""
+    waiting = (
+        (job.c.queue == queue)
+        & (job.c.state == JobState.QUEUED)
+        & (job.c.run_at <= now())
+        & ~job.c.cancel_requested
+        & job.c.task.in_(tasks)
+    )
+    order = (job.c.priority.desc(), job.c.run_at)
+    statement = select(job.c.id, job.c.queue, job.c.priority).where(waiting).order_by(*order).limit(limit)
+    return database.read(lambda connection: [Hint(*row) for row in connection.execute(statement)])

@@ -1,0 +1,188 @@
+"""What the API does with jobs: adds them, reads them, cancels them."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
+from offload_shared.store.clock import UtcDateTime, clock
+from offload_shared.store.database import Database
+from offload_shared.store.schema import artifact, attempt, job
+
+#: How long the API has to hint at a new job itself before the relay does.
+FIRST_HINT_SECONDS = 2.0
+
+
+class Added(msgspec.Struct, frozen=True):
+    """What became of a submitted job: `id` names it, or the one an earlier request with the same key made."""
+
+    id: str
+    replayed: bool = False
+    conflict: bool = False  # the key belongs to another body: nothing was added
+
+
+def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
+    """Add jobs in one transaction, none twice for one idempotency key; answers in their order."""
+
+    def work(connection: Connection) -> list[Added]:
+        added = set(connection.execute(_insert(database), [_row(new) for new in jobs]).scalars())
+        # Two jobs of one call may carry one key: the second finds the first.
+        repeats = [new for new in jobs if new.id not in added]
+        earlier = {new.id: _earlier(connection, new) for new in repeats}
+        return [earlier.get(new.id, Added(new.id)) for new in jobs]
+
+    return database.write(work)
+
+
+def _insert(database: Database) -> Any:
+    insert = sqlite.insert if database.sqlite else postgresql.insert
+    starts = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("delay")))
+    hinted = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("hint_delay")))
+    values = {"created_at": clock(), "run_at": starts, "publish_after": hinted}
+    return insert(job).values(values).on_conflict_do_nothing().returning(job.c.id)
+
+
+def _row(new: NewJob) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "tenant": new.tenant,
+        "task": new.task,
+        "task_version": new.task_version,
+        "queue": new.queue,
+        "payload": new.payload,
+        "priority": new.priority,
+        "timeout_seconds": new.timeout_seconds,
+        "memory_limit_mb": new.memory_limit_mb,
+        "max_attempts": new.max_attempts,
+        "idempotency_key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "deadline_at": new.deadline_at,
+        "state": JobState.QUEUED,
+        "version": 1,
+        "attempt": 0,
+        "errors": 0,
+        "losses": 0,
+        "dispatches": 0,
+        "cancel_requested": False,
+        "starts": new.run_at,
+        "delay": new.delay_seconds,
+        "hint_delay": new.delay_seconds or FIRST_HINT_SECONDS,
+    }
+
+
+def _earlier(connection: Connection, new: NewJob) -> Added:
+    same_key = (job.c.tenant == new.tenant) & (job.c.idempotency_key == new.idempotency_key)
+    row = connection.execute(select(job.c.id, job.c.fingerprint).where(same_key)).one()
+    return Added(row.id, replayed=row.fingerprint == new.fingerprint, conflict=row.fingerprint != new.fingerprint)
+
+
+def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
+    """Return a job with its ended attempts and artifacts, or None when the tenant has none of that id."""
+
+    def work(connection: Connection) -> Job | None:
+        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
+        row = connection.execute(select(job, clock().label("now")).where(mine)).one_or_none()
+        if row is None:
+            return None
+        attempts = connection.execute(select(attempt).where(attempt.c.job_id == job_id).order_by(attempt.c.number))
+        artifacts = connection.execute(select(artifact).where(artifact.c.job_id == job_id).order_by(artifact.c.name))
+        return _job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in artifacts])
+
+    return database.read(work)
+
+
+def _job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) -> Job:
+    return Job(
+        id=row.id,
+        task=row.task,
+        queue=row.queue,
+        state=JobState(row.state),
+        version=row.version,
+        priority=row.priority,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        timeout_seconds=row.timeout_seconds,
+        memory_limit_mb=row.memory_limit_mb,
+        created_at=row.created_at,
+        run_at=row.run_at,
+        now=row.now,
+        deadline_at=row.deadline_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        cancel_requested=row.cancel_requested,
+        worker=row.lease_owner,
+        progress=msgspec.json.decode(row.progress, type=Progress) if row.progress else None,
+        failure=Failure(row.failure) if row.failure else None,
+        detail=row.detail,
+        attempts=attempts,
+        artifacts=artifacts,
+    )
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    return Attempt(
+        number=row.number,
+        outcome=row.outcome,
+        worker=row.worker,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        failure=Failure(row.failure) if row.failure else None,
+        detail=row.detail,
+        wall_seconds=row.wall_seconds,
+        cpu_seconds=row.cpu_seconds,
+        peak_memory_mb=row.peak_memory_mb,
+    )
+
+
+def stored_file(row: Row[Any]) -> StoredFile:
+    """Return the file a row of the `file` or `artifact` table names."""
+    return StoredFile(key=row.key, name=row.name, media_type=row.media_type, size=row.size, sha256=row.sha256)
+
+
+def result(database: Database, job_id: str) -> bytes | None:
+    """Return the JSON that the job's successful attempt returned, or None when there is none."""
+    succeeded = (attempt.c.job_id == job_id) & (attempt.c.outcome == "succeeded")
+    statement = select(attempt.c.result).where(succeeded)
+    return database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
+
+
+def versions(database: Database, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the version of each of these jobs: a cheap way to see which have changed."""
+    statement = select(job.c.id, job.c.version).where(job.c.id.in_(job_ids))
+    return database.read(lambda connection: {row.id: row.version for row in connection.execute(statement)})
+
+
+class CancelAnswer(Enum):
+    """What a request to cancel met."""
+
+    NOT_FOUND = "not_found"
+    CANCELLED = "cancelled"  # it was queued, or was cancelled before
+    REQUESTED = "requested"  # it runs: its worker will end it
+    FINISHED = "finished"  # it succeeded or failed before
+
+
+def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer:
+    """Cancel a queued job at once, or ask the worker of a running one to end it."""
+
+    def work(connection: Connection) -> CancelAnswer:
+        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
+        row = connection.execute(
+            select(job.c.state, job.c.cancel_requested).where(mine).with_for_update()
+        ).one_or_none()
+        if row is None:
+            return CancelAnswer.NOT_FOUND
+        state = JobState(row.state)
+        if state.final:
+            return CancelAnswer.CANCELLED if state is JobState.CANCELLED else CancelAnswer.FINISHED
+        change: dict[str, Any] = {"cancel_requested": True, "version": job.c.version + 1}
+        if state is JobState.QUEUED:
+            change |= {"state": JobState.CANCELLED, "finished_at": clock()}
+        if state is JobState.QUEUED or not row.cancel_requested:
+            connection.execute(update(job).where(mine).values(change))
+        return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED
+
+    return database.write(work)

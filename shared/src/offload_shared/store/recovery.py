@@ -1,0 +1,50 @@
+"""What the sweeper does, on any node, with no leader: ends what nobody will end."""
+
+from sqlalchemy import Connection, select, update
+
+from offload_shared.job import Failed, Failure, JobState, Usage
+from offload_shared.store.clock import clock, now
+from offload_shared.store.database import Database
+from offload_shared.store.endings import end_attempt
+from offload_shared.store.schema import job
+
+BATCH = 100
+
+
+def end_lost(database: Database) -> int:
+    """End the attempts whose lease is over, so that their jobs run again or fail; returns how many."""
+
+    def work(connection: Connection) -> int:
+        over = (job.c.state == JobState.RUNNING) & (job.c.lease_until < now())
+        lost = select(job, clock().label("now")).where(over).limit(BATCH).with_for_update(skip_locked=True)
+        rows = connection.execute(lost).all()
+        for row in rows:
+            detail = f"worker {row.lease_owner} went silent during attempt {row.attempt}"
+            usage = Usage(wall_seconds=(row.now - row.started_at).total_seconds())
+            end_attempt(connection, row, Failed(Failure.LOST, detail), usage)
+        return len(rows)
+
+    return database.write(work) if _any(database, JobState.RUNNING, "lease_until") else 0
+
+
+def fail_expired(database: Database) -> int:
+    """Fail the queued jobs whose deadline has passed; returns how many."""
+    overdue = (job.c.state == JobState.QUEUED) & (job.c.deadline_at <= now())
+    due = select(job.c.id).where(overdue).limit(BATCH).with_for_update(skip_locked=True).cte("due")
+    change = {
+        "state": JobState.FAILED,
+        "version": job.c.version + 1,
+        "finished_at": clock(),
+        "failure": Failure.EXPIRED,
+        "detail": "the job had not started by its deadline",
+    }
+    statement = update(job).where(job.c.id.in_(select(due.c.id))).values(change)
+    if not _any(database, JobState.QUEUED, "deadline_at"):
+        return 0
+    return database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+def _any(database: Database, state: JobState, due: str) -> bool:
+    # Looked up without a transaction first: SQLite has one writer, and mostly there is nothing to do.
+    statement = select(job.c.id).where(job.c.state == state, job.c[due] <= now()).limit(1)
+    return database.read(lambda connection: connection.execute(statement).first()) is not None

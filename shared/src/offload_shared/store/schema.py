@@ -1,0 +1,133 @@
+"""The store's tables. Their guards against illegal changes are triggers, made by the migrations."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from offload_shared.store.clock import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+#: One row a job: the truth about it.
+job = Table(
+    "job",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("task", String(100), nullable=False),
+    Column("task_version", Integer, nullable=False),
+    Column("queue", String(100), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("timeout_seconds", Double, nullable=False),
+    Column("memory_limit_mb", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("fingerprint", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("run_at", UtcDateTime, nullable=False),
+    Column("deadline_at", UtcDateTime),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),  # the fencing token: raised by claims alone
+    Column("errors", Integer, nullable=False),  # attempts that ended in an error
+    Column("losses", Integer, nullable=False),  # attempts that were lost or crashed
+    Column("publish_after", UtcDateTime, nullable=False),  # when the relay hints at it (again)
+    Column("dispatches", Integer, nullable=False),  # how often it was hinted at
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("lease_owner", String(255)),
+    Column("lease_until", UtcDateTime),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("progress", Text),
+    Column("failure", String(32)),
+    Column("detail", Text),
+    CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+    CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
+    CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
+    CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="failed_says_why"),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    CheckConstraint("attempt >= 0 AND errors >= 0 AND losses >= 0 AND errors + losses <= attempt", name="counts"),
+)
+
+_queued = text("state = 'queued'")
+_running = text("state = 'running'")
+
+Index(
+    "uq_job_idempotency_key",
+    job.c.tenant,
+    job.c.idempotency_key,
+    unique=True,
+    postgresql_where=job.c.idempotency_key.is_not(None),
+)
+Index("ix_job_due", job.c.queue, job.c.priority.desc(), job.c.run_at, postgresql_where=_queued, sqlite_where=_queued)
+Index("ix_job_publish_after", job.c.publish_after, postgresql_where=_queued, sqlite_where=_queued)
+Index("ix_job_deadline_at", job.c.deadline_at, postgresql_where=_queued, sqlite_where=_queued)
+Index("ix_job_lease_until", job.c.lease_until, postgresql_where=_running, sqlite_where=_running)
+Index("ix_job_lease_owner", job.c.lease_owner, postgresql_where=_running, sqlite_where=_running)
+
+#: One row an ended attempt: how it ended, and the result of the one that succeeded.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("failure", String(32)),
+    Column("detail", Text),
+    Column("result", LargeBinary),
+    Column("worker", String(255), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Column("wall_seconds", Double, nullable=False),
+    Column("cpu_seconds", Double),
+    Column("peak_memory_mb", Double),
+    CheckConstraint("outcome IN ('succeeded', 'failed', 'cancelled', 'released')", name="outcome"),
+    CheckConstraint("(outcome = 'succeeded') = (result IS NOT NULL)", name="result_of_success"),
+    CheckConstraint("(outcome = 'failed') = (failure IS NOT NULL)", name="failed_says_why"),
+)
+
+#: One row an artifact of a succeeded job.
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("key", String(1024), nullable=False),
+    Column("media_type", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+#: One row an uploaded file.
+file = Table(
+    "file",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", String(1024), nullable=False),
+    Column("media_type", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
