@@ -8,6 +8,10 @@ class JobRejected(Exception):  # noqa: N818
     """The job's input cannot be worked on, however often it is tried; the message tells the client what to change."""
 
 
+class JobStopped(Exception):  # noqa: N818
+    """The job was cancelled, ran out of time or is wanted elsewhere; let it pass through your handler."""
+
+
 class JobHandle(Protocol):
     """A handler's second argument: how it reports, and how it reaches files."""
 

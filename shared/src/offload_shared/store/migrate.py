@@ -1,5 +1,6 @@
 """Brings the store's schema up to date; safe when many processes start at once."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from offload_shared.store.database import Database
 
 #: Any number, so long as it is always the same: whoever migrates holds PostgreSQL's advisory lock of it.
 MIGRATION_LOCK = 7_633_623
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # each start would tell of its dialect
 
 
 def migrate(database: Database) -> None:

@@ -7,7 +7,6 @@ from offload_shared.errors import SettingsInvalid
 from offload_shared.tasks.echo import ECHO
 from offload_shared.tasks.task import Task
 
-
 SHIPPED = (ECHO,)
 
 #: Entry points of this group name a sequence of `Task`.

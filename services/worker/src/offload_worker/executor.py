@@ -1,0 +1,122 @@
+"""A job's way through a worker: claim, run, finish."""
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping
+
+from offload_shared import tasks
+from offload_shared.artifacts import Artifacts
+from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
+from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Succeeded
+from offload_shared.store import leases
+from offload_shared.store.database import Database
+from offload_shared.tasks.task import RunsIn
+from offload_worker.broker import Delivery
+from offload_worker.runners.runner import Ended, Runner
+from offload_worker.running import Running, RunningAttempt, Stop
+from offload_worker.workspace import ArtifactRefused, Workspace, workspace
+
+#: Between two tries of a statement while the store is down.
+PAUSE_SECONDS = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Executes jobs; called on Dramatiq's worker threads, one job a call."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        artifacts: Artifacts,
+        runners: Mapping[RunsIn, Runner],
+        running: Running,
+        known: Collection[str],
+        worker: str,
+        lease_seconds: float,
+    ) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._runners = runners
+        self._running = running
+        self._known = known
+        self._worker = worker
+        self._lease_seconds = lease_seconds
+        self._draining = threading.Event()
+
+    def execute(self, delivery: Delivery) -> None:
+        """Take a hint to the end of the attempt it leads to, if it leads to one."""
+        leased_at = time.monotonic()
+        job = self._claim(delivery)
+        if job is None:
+            return
+        attempt = RunningAttempt(
+            job, tasks.registry()[job.task], leased_at=leased_at, lease_seconds=self._lease_seconds
+        )
+        with self._running.watch(attempt):
+            if self._draining.is_set():
+                attempt.stop(Stop.RELEASED)
+            self._run_and_finish(attempt)
+
+    def drain(self) -> None:
+        """Give back every running job, and each that is claimed from now on, for other workers to run."""
+        self._draining.set()
+        for attempt in self._running.all():
+            attempt.stop(Stop.RELEASED)
+
+    def _claim(self, delivery: Delivery) -> ClaimedJob | None:
+        while True:
+            try:
+                job = leases.claim(
+                    self._database,
+                    delivery.job_id,
+                    worker=self._worker,
+                    lease_seconds=self._lease_seconds,
+                    tasks=self._known,
+                )
+            except StoreUnavailable as error:
+                # The hint stays unsettled: should this worker die first, the broker gives it to another.
+                _log.warning("job %s cannot be claimed: %s", delivery.job_id, error)
+                if self._draining.wait(PAUSE_SECONDS):
+                    return None
+            else:
+                delivery.settle()
+                return job
+
+    def _run_and_finish(self, attempt: RunningAttempt) -> None:
+        job = attempt.job
+        _log.info("job %s: %s, attempt %d, starts", job.id, job.task, job.attempt)
+        with workspace(job, self._database, self._artifacts) as space:
+            ended = self._run(attempt, space)
+            outcome = _keep_artifacts(ended.outcome, space)
+            state = self._finish(attempt, outcome, ended) if outcome else None
+            if state is None and isinstance(outcome, Succeeded):
+                space.forget(outcome.artifacts)
+        shown = state.value if state else "fenced"
+        _log.info("job %s: attempt %d, ends %s after %.3f s", job.id, job.attempt, shown, ended.usage.wall_seconds)
+
+    def _run(self, attempt: RunningAttempt, space: Workspace) -> Ended:
+        runner = self._runners[attempt.task.runs_in]
+        return runner.run(attempt, space)
+
+    def _finish(self, attempt: RunningAttempt, outcome: Outcome, ended: Ended) -> JobState | None:
+        while True:
+            try:
+                return leases.finish(self._database, attempt.lease, outcome, ended.usage)
+            except StoreUnavailable as error:
+                # The work is done: only another worker's claim, after the lease, makes its outcome worthless.
+                _log.warning("job %s: its outcome cannot be stored yet: %s", attempt.job.id, error)
+                if self._draining.is_set() and attempt.lease_is_running_out(time.monotonic()):
+                    return None
+                time.sleep(PAUSE_SECONDS)
+
+
+def _keep_artifacts(outcome: Outcome | None, space: Workspace) -> Outcome | None:
+    if not isinstance(outcome, Succeeded):
+        return outcome
+    try:
+        return Succeeded(outcome.result, space.keep())
+    except (ArtifactRefused, ArtifactsUnavailable) as error:
+        return Failed(Failure.ERROR, str(error))

@@ -1,0 +1,83 @@
+"""Keeps the leases of all running attempts with one statement, and learns from the store which are to be cancelled."""
+
+import logging
+import threading
+import time
+
+from offload_shared.errors import StoreUnavailable
+from offload_shared.store import leases
+from offload_shared.store.database import Database
+from offload_worker.running import Running, RunningAttempt, Stop
+
+#: How often the store is asked for cancellations, and told of progress: a cancel reaches a child within this time.
+TICK_SECONDS = 0.25
+HEARTBEATS_PER_LEASE = 6
+
+_log = logging.getLogger(__name__)
+
+
+class LeaseKeeper:
+    """A thread that speaks with the store about the running attempts."""
+
+    def __init__(self, database: Database, running: Running, *, lease_seconds: float) -> None:
+        self._database = database
+        self._running = running
+        self._lease_seconds = lease_seconds
+        self._heartbeat_due = 0.0
+        self._ended = threading.Event()
+        self.last_answer = time.monotonic()  # when the store last answered
+        self._down = False
+        self.thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self.thread.start()
+
+    def end(self) -> None:
+        """End, and wait until the last statement is over."""
+        self._ended.set()
+        self.thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(TICK_SECONDS):
+            try:
+                self.tick()
+            except StoreUnavailable as error:
+                if not self._down:
+                    _log.warning("%s; trying on", error)
+                self._down = True
+            except Exception:  # noqa: BLE001 - a keeper that died would let every lease run out in silence
+                _log.exception("keeping the leases failed; trying on")
+            else:
+                self.last_answer = time.monotonic()
+                self._down = False
+
+    def tick(self) -> None:
+        """Prolong leases when due, stop what is cancelled or fenced, store progress; raises `StoreUnavailable`."""
+        attempts = {attempt.lease: attempt for attempt in self._running.all()}
+        if not attempts:
+            return
+        now = time.monotonic()
+        if now >= self._heartbeat_due:
+            self._heartbeat(attempts, now)
+        else:
+            for lease in leases.cancellations(self._database, attempts.keys()):
+                attempts[lease].stop(Stop.CANCELLED)
+        self._report(attempts)
+
+    def _heartbeat(self, attempts: dict[leases.Lease, RunningAttempt], now: float) -> None:
+        answer = leases.heartbeat(self._database, attempts.keys(), lease_seconds=self._lease_seconds)
+        self._heartbeat_due = now + self._lease_seconds / HEARTBEATS_PER_LEASE
+        for lease, attempt in attempts.items():
+            if lease not in answer.held:
+                attempt.stop(Stop.FENCED)
+            else:
+                attempt.prolonged(now)
+                if lease in answer.cancelled:
+                    attempt.stop(Stop.CANCELLED)
+
+    def _report(self, attempts: dict[leases.Lease, RunningAttempt]) -> None:
+        reported = {lease: attempt.take_progress() for lease, attempt in attempts.items()}
+        changed = {lease: progress for lease, progress in reported.items() if progress}
+        if changed:
+            leases.report(self._database, changed)

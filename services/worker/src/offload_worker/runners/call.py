@@ -1,0 +1,60 @@
+"""Calls a handler and turns whatever comes of it into a value, the same wherever it runs."""
+
+import logging
+import traceback
+from typing import Any
+
+import msgspec
+
+from offload_shared.job import Failed, Failure, Outcome, Succeeded
+from offload_shared.tasks.task import Task
+from offload_worker.handle import JobRejected, JobStopped
+from offload_worker.runners.frames import LARGEST_RESULT_BYTES
+
+LONGEST_DETAIL = 2000
+
+_log = logging.getLogger(__name__)
+
+
+def read_payload(task: Task, payload: str) -> Any:
+    """Return the task's typed input; raises `JobRejected` when it was stored by a version that knew it otherwise."""
+    try:
+        return msgspec.json.decode(payload, type=task.payload)
+    except msgspec.ValidationError as error:
+        msg = f"this worker's version of {task.name!r} does not accept the payload: {error}"
+        raise JobRejected(msg) from None
+
+
+def succeeded(task: Task, result: Any) -> Outcome:
+    """Return the outcome of a handler that returned `result`."""
+    if not isinstance(result, task.result):
+        return Failed(Failure.ERROR, f"the handler returned {type(result).__name__}, not {task.result.__name__}")
+    try:
+        body = msgspec.json.encode(result)
+    except (TypeError, ValueError) as error:
+        return Failed(Failure.ERROR, f"the handler's result cannot be written as JSON: {error}")
+    if len(body) > LARGEST_RESULT_BYTES:
+        detail = f"the result has {len(body)} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
+        return Failed(Failure.RESULT_TOO_LARGE, detail)
+    return Succeeded(body)
+
+
+def failed(error: BaseException) -> Failed:
+    """Return the outcome of a handler that raised; its trace is for the worker's log, never for a client."""
+    match error:
+        case JobRejected():
+            return Failed(Failure.REJECTED, sentence(str(error)))
+        case MemoryError():
+            return Failed(Failure.OUT_OF_MEMORY, "ended when it asked for more memory than its limit")
+        case JobStopped():
+            return Failed(Failure.ERROR, "the handler raised JobStopped, though nobody stopped the job")
+        case _:
+            _log.warning("a handler raised:\n%s", "".join(traceback.format_exception(error)))
+            return Failed(Failure.ERROR, sentence(f"{type(error).__name__}: {error}"))
+
+
+def sentence(text: str) -> str:
+    """Return text fit for the store and a client: one line, no control characters, of bounded length."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    line = " ".join(printable.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL] + " ..."

@@ -1,0 +1,139 @@
+"""The child process: imports its handlers once, then runs one attempt after another as its worker tells it."""
+
+import ctypes
+import importlib
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from offload_shared import tasks
+from offload_shared.job import Failed, Succeeded
+from offload_worker import handlers
+from offload_worker.handle import JobRejected
+from offload_worker.runners import call, frames
+from offload_worker.runners.runner import clean_progress
+
+PR_SET_PDEATHSIG = 1
+
+#: Between two reports of progress; a handler may call as often as it likes.
+REPORT_SECONDS = 0.1
+#: Beyond the job's limit, which the worker's watchdog holds by resident memory: mapped is more than used.
+MAPPED_ALLOWANCE_MB = 1024
+
+
+class ChildHandle:
+    """The `JobHandle` inside a child: asks its worker for whatever lies outside."""
+
+    def __init__(self, connection: socket.socket, run: frames.Run) -> None:
+        self.id = run.id
+        self.attempt = run.attempt
+        self._connection = connection
+        self._reported = 0.0
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Tell the client how far the job is."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS or percent >= 100:
+            self._reported = now
+            clean = clean_progress(percent, message)
+            frames.send(self._connection, frames.Report(clean.percent, clean.message))
+
+    def check_cancelled(self) -> None:
+        """Do nothing: a child that is to end is killed."""
+
+    def file(self, file_id: str) -> Path:
+        """Fetch an uploaded file."""
+        return self._ask(frames.FileWanted(file_id))
+
+    def artifact(self, name: str, media_type: str) -> Path:
+        """Name an artifact and return where to write it."""
+        return self._ask(frames.ArtifactNamed(name, media_type))
+
+    def _ask(self, frame: frames.FileWanted | frames.ArtifactNamed) -> Path:
+        frames.send(self._connection, frame)
+        match frames.receive_to_child(self._connection):
+            case frames.FileAt(path):
+                return Path(path)
+            case frames.Refused(detail, rejected=True):
+                raise JobRejected(detail)
+            case frames.Refused(detail):
+                raise OSError(detail)
+            case _:
+                return leave()
+
+
+def leave() -> NoReturn:
+    """End at once: there is nobody to work for."""
+    os._exit(1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its worker dies, however that dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        leave()
+
+
+def main() -> None:
+    """Serve the worker at the other end of the socket that the arguments name."""
+    descriptor, parent, nice, modules = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to act on
+    os.nice(nice)
+    connection = socket.socket(fileno=descriptor)
+    for module in modules:
+        importlib.import_module(module)
+    frames.send(connection, frames.Ready())
+    while isinstance(run := frames.receive_to_child(connection), frames.Run):
+        frames.send(connection, work(connection, run))
+
+
+def work(connection: socket.socket, run: frames.Run) -> frames.Returned | frames.Raised:
+    """Run one attempt and say how it ended."""
+    before = _cpu_seconds()
+    outcome = _outcome(connection, run)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.chdir("/")
+    cpu_seconds = _cpu_seconds() - before
+    if isinstance(outcome, Succeeded):
+        return frames.Returned(msgspec.Raw(outcome.result), cpu_seconds)
+    return frames.Raised(outcome.failure, outcome.detail, cpu_seconds)
+
+
+def _outcome(connection: socket.socket, run: frames.Run) -> Succeeded | Failed:
+    os.chdir(run.folder)
+    os.environ["TMPDIR"] = run.folder
+    _limit_memory(run.memory_limit_mb)
+    try:
+        task = tasks.registry()[run.task]
+        payload = call.read_payload(task, run.payload)
+        result: Any = handlers.load(run.task)(payload, ChildHandle(connection, run))
+        outcome = call.succeeded(task, result)
+    except BaseException as error:  # noqa: BLE001 - also SystemExit: the child serves on
+        outcome = call.failed(error)
+    assert isinstance(outcome, Succeeded | Failed)  # noqa: S101 - a handler knows no other ends
+    return outcome
+
+
+def _limit_memory(limit_mb: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = (limit_mb + MAPPED_ALLOWANCE_MB) * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What every runner offers: run an attempt where it belongs, and say how it ended."""
+
+from typing import Protocol
+
+import msgspec
+
+from offload_shared.job import Outcome, Progress, Usage
+from offload_worker.handle import JobStopped
+from offload_worker.running import RunningAttempt
+from offload_worker.workspace import Workspace
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How an attempt ended, and what it took; no outcome means it was fenced."""
+
+    outcome: Outcome | None
+    usage: Usage
+
+
+class Runner(Protocol):
+    """Runs attempts of tasks in one kind of place."""
+
+    def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
+        """Run an attempt to its end, whatever that is; raises nothing a handler could cause."""
+
+    def close(self) -> None:
+        """Free what the runner holds, when no attempt runs any more."""
+
+
+class WorkspaceHandle:
+    """The `JobHandle` of a handler that runs inside the worker's own process."""
+
+    def __init__(self, attempt: RunningAttempt, workspace: Workspace) -> None:
+        self.id = attempt.job.id
+        self.attempt = attempt.job.attempt
+        self._attempt = attempt
+        self.file = workspace.file
+        self.artifact = workspace.artifact
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Tell the client how far the job is."""
+        self._attempt.report(clean_progress(percent, message))
+
+    def check_cancelled(self) -> None:
+        """Raise `JobStopped` when the attempt is to end."""
+        if self._attempt.stopped:
+            raise JobStopped(self._attempt.stopped.value)
+
+
+def clean_progress(percent: float, message: str) -> Progress:
+    """Return a progress within its bounds, whatever a handler says."""
+    bounded = min(max(percent, 0.0), 100.0) if percent == percent else 0.0  # noqa: PLR0124 - not a number
+    return Progress(round(bounded, 1), message[:500])

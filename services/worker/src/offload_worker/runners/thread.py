@@ -1,0 +1,35 @@
+"""Runs blocking handlers on the calling worker thread; they end early only at their own checkpoints."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from offload_shared.job import Outcome, Usage
+from offload_worker.runners import call
+from offload_worker.runners.runner import Ended, WorkspaceHandle
+from offload_worker.running import RunningAttempt
+from offload_worker.workspace import Workspace
+
+
+class ThreadRunner:
+    """Runs each attempt on the thread that asks for it."""
+
+    def __init__(self, load: Callable[[str], Callable[..., Any]]) -> None:
+        self._load = load
+
+    def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
+        """Run an attempt here and now."""
+        before = time.thread_time()
+        outcome = self._outcome(attempt, workspace)
+        return Ended(outcome, Usage(attempt.wall_seconds(), cpu_seconds=time.thread_time() - before))
+
+    def _outcome(self, attempt: RunningAttempt, workspace: Workspace) -> Outcome | None:
+        try:
+            payload = call.read_payload(attempt.task, attempt.job.payload)
+            result = self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is this job's failure alone
+            return attempt.outcome_of_stop() if attempt.stopped else call.failed(error)
+        return call.succeeded(attempt.task, result)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,142 @@
+"""The attempts that this worker runs now, and how each of them is stopped."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Outcome, Progress, Released
+from offload_shared.store.leases import Lease
+from offload_shared.tasks.task import Task
+
+
+class Stop(Enum):
+    """Why an attempt is ended from outside."""
+
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    RELEASED = "released"  # the worker ends, and another shall run the job
+    FENCED = "fenced"  # the lease is over or held by another: whatever comes of the attempt is worth nothing
+
+
+def _nothing() -> None:
+    """Stop nothing: what runs in the attempt looks at `stopped` by itself."""
+
+
+class RunningAttempt:
+    """One attempt of a job while it runs here; `stop` may be called from any thread, and the first reason counts."""
+
+    def __init__(self, job: ClaimedJob, task: Task, *, leased_at: float, lease_seconds: float) -> None:
+        self.job = job
+        self.task = task
+        self.lease: Lease = (job.id, job.attempt)
+        self.started = time.monotonic()
+        self.deadline = self.started + job.timeout_seconds
+        self.peak_memory_mb: float | None = None
+        self._lease_seconds = lease_seconds
+        self._leased_at = leased_at
+        self._lock = threading.Lock()
+        self._stopped: Stop | None = None
+        self._stopper: Callable[[], object] = _nothing
+        self._progress: Progress | None = None
+        self.memory: Callable[[], float | None] = lambda: None  # megabytes in use; only a process can tell
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why the attempt was stopped, or None while nobody wants that."""
+        return self._stopped
+
+    def stop(self, reason: Stop) -> None:
+        """End the attempt as soon as where it runs allows: at once in a process."""
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = reason
+                self._stopper()
+
+    def on_stop(self, stopper: Callable[[], object]) -> None:
+        """Say how to end the attempt; called at once when that is wanted already."""
+        with self._lock:
+            self._stopper = stopper
+            if self._stopped is not None:
+                stopper()
+
+    def detach(self) -> bool:
+        """Let no stop reach where the attempt ran any more: it is over there; returns whether one did."""
+        with self._lock:
+            self._stopper = _nothing
+            return self._stopped is not None
+
+    def sample_memory(self) -> float | None:
+        """Return the megabytes in use, where they can be told, and remember the peak."""
+        memory_mb = self.memory()
+        if memory_mb is not None:
+            self.peak_memory_mb = max(memory_mb, self.peak_memory_mb or 0.0)
+        return memory_mb
+
+    def prolonged(self, leased_at: float) -> None:
+        """Note a good heartbeat that was sent at this monotonic time."""
+        self._leased_at = leased_at
+
+    def lease_is_running_out(self, now: float) -> bool:
+        """Whether no heartbeat succeeded for so long that another worker may soon have the job."""
+        return now > self._leased_at + self._lease_seconds * 5 / 6
+
+    def report(self, progress: Progress) -> None:
+        """Note how far the attempt is; the lease keeper stores it with the next heartbeat."""
+        self._progress = progress
+
+    def take_progress(self) -> Progress | None:
+        """Return the progress reported since the last call."""
+        progress, self._progress = self._progress, None
+        return progress
+
+    def wall_seconds(self) -> float:
+        """Return how long the attempt has run."""
+        return time.monotonic() - self.started
+
+    def outcome_of_stop(self) -> Outcome | None:
+        """Return how a stopped attempt ends, or None when it was not stopped, or its end is nobody's to store."""
+        match self._stopped:
+            case Stop.CANCELLED:
+                return Cancelled()
+            case Stop.TIMEOUT:
+                return Failed(Failure.TIMEOUT, f"ended after its limit of {self.job.timeout_seconds:g} seconds")
+            case Stop.OUT_OF_MEMORY:
+                limit = f"its limit of {self.job.memory_limit_mb} MB"
+                return Failed(Failure.OUT_OF_MEMORY, f"ended when its processes used more than {limit}")
+            case Stop.RELEASED:
+                return Released()
+            case _:
+                return None
+
+
+class Running:
+    """All attempts that run in this worker."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[Lease, RunningAttempt] = {}
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def watch(self, attempt: RunningAttempt) -> Iterator[RunningAttempt]:
+        """Keep an attempt's lease and limits until it is over."""
+        with self._changed:
+            self._attempts[attempt.lease] = attempt
+        try:
+            yield attempt
+        finally:
+            with self._changed:
+                self._attempts.pop(attempt.lease, None)
+                self._changed.notify_all()
+
+    def all(self) -> list[RunningAttempt]:
+        """Return the attempts running at this moment."""
+        with self._changed:
+            return list(self._attempts.values())
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no attempt runs, at most so long; returns whether none does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._attempts, seconds)

@@ -1,0 +1,163 @@
+"""The worker put together: what it consists of, the order it starts in, and how it drains."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+
+import dramatiq
+import pika
+
+from offload_shared import tasks
+from offload_shared.artifacts import Artifacts
+from offload_shared.errors import SettingsInvalid
+from offload_shared.ids import new_id
+from offload_shared.store.database import Database
+from offload_shared.store.sweeper import Sweeper
+from offload_shared.tasks.task import RunsIn
+from offload_worker import actors, handlers
+from offload_worker.broker import HintBroker, HintConsumer
+from offload_worker.consumers.rabbitmq import RabbitmqConsumer
+from offload_worker.consumers.store import StoreConsumer
+from offload_worker.executor import Executor
+from offload_worker.lease import LeaseKeeper
+from offload_worker.runners.children import Nursery
+from offload_worker.runners.event_loop import EventLoopRunner
+from offload_worker.runners.process import ProcessRunner
+from offload_worker.runners.runner import Runner
+from offload_worker.runners.thread import ThreadRunner
+from offload_worker.running import Running
+from offload_worker.settings import WorkerSettings
+from offload_worker.slots import Slots
+from offload_worker.sweeper import SweeperThread
+from offload_worker.watchdog import Watchdog
+
+#: How long a consumer may sit idle before it looks whether the worker ends.
+DRAMATIQ_TIMEOUT_MILLISECONDS = 1000
+HEARTBEAT_SECONDS = 30
+BLOCKED_SECONDS = 30
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerService:
+    """One worker process: Dramatiq's threads, our consumers and runners, and the threads that watch over them."""
+
+    def __init__(self, settings: WorkerSettings, database: Database, artifacts: Artifacts) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
+        self._settings = settings
+        self._database = database
+        self.slots = {queue: Slots(count) for queue, count in settings.slots_of_queues().items()}
+        self._slot_count = sum(each.free() for each in self.slots.values())
+        self._known = _known_tasks(set(self.slots))
+        self._runners = self._make_runners()
+        self.running = Running()
+        self.keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
+        self._watchdog = Watchdog(self.running)
+        self._sweeper = SweeperThread(Sweeper(database, settings.lease_seconds), settings.sweep_seconds)
+        self._executor = Executor(
+            database=database,
+            artifacts=artifacts,
+            runners=self._runners,
+            running=self.running,
+            known=self._known,
+            worker=self.name,
+            lease_seconds=settings.lease_seconds,
+        )
+        self.consumers: dict[str, HintConsumer] = {}
+        broker = HintBroker({queue: partial(self._consumer, queue) for queue in self.slots})
+        actors.declare(broker, self._executor, list(self.slots))
+        self._worker = dramatiq.Worker(
+            broker, worker_timeout=DRAMATIQ_TIMEOUT_MILLISECONDS, worker_threads=self._slot_count
+        )
+
+    def _make_runners(self) -> dict[RunsIn, Runner]:
+        processes = {name for name in self._known if tasks.registry()[name].runs_in is RunsIn.PROCESS}
+        nursery = Nursery(
+            handlers.modules(processes),
+            threads=self._settings.child_threads,
+            nice=self._settings.child_nice,
+            most_jobs=self._settings.child_jobs,
+        )
+        queues = {tasks.registry()[name].queue for name in processes}
+        nursery.warm(sum(self.slots[queue].free() for queue in queues))
+        return {
+            RunsIn.PROCESS: ProcessRunner(nursery),
+            RunsIn.THREAD: ThreadRunner(handlers.load),
+            RunsIn.EVENT_LOOP: EventLoopRunner(handlers.load),
+        }
+
+    def _consumer(self, queue: str) -> HintConsumer:
+        slots = self.slots[queue]
+        if self._settings.broker_url:
+            parameters = broker_parameters(self._settings.broker_url)
+            quorum = self._settings.broker_quorum
+            self.consumers[queue] = RabbitmqConsumer(parameters, queue, slots, quorum=quorum)
+        else:
+            self.consumers[queue] = StoreConsumer(self._database, queue, slots, self._known)
+        return self.consumers[queue]
+
+    def start(self) -> None:
+        """Start every thread, those that watch before those that work."""
+        for thread in (self.keeper, self._watchdog, self._sweeper):
+            thread.start()
+        self._worker.start()
+        queues = ", ".join(f"{queue} ({slots.free()} slots)" for queue, slots in self.slots.items())
+        source = "the broker" if self._settings.broker_url else "the store"
+        _log.info("worker %s takes jobs from %s, queues: %s", self.name, source, queues)
+
+    def drain(self, hurry: Callable[[], bool]) -> None:
+        """End: take no more work, let jobs finish within the grace period, give back the rest.
+
+        `hurry` tells whether to stop waiting for them at once.
+        """
+        for slots in self.slots.values():
+            slots.close()
+        grace_ends = time.monotonic() + self._settings.grace_seconds
+        while not self.running.wait_until_idle(0.1) and time.monotonic() < grace_ends and not hurry():
+            pass
+        self._executor.drain()
+        # A blocking handler on a thread cannot be ended; its lease runs out once this process is gone.
+        self.running.wait_until_idle(5.0)
+        for thread in (self._sweeper, self._watchdog, self.keeper):
+            thread.end()
+        if not self.running.all():
+            self._worker.stop(timeout=5000)
+        for runner in self._runners.values():
+            runner.close()
+        self._database.dispose()
+
+    def faults(self) -> list[str]:
+        """Return what is dead that should be alive: the worker does its work only when there is nothing."""
+        threads = {
+            "lease keeper": self.keeper.thread,
+            "watchdog": self._watchdog.thread,
+            "sweeper": self._sweeper.thread,
+            **{f"worker thread {n}": thread for n, thread in enumerate(self._worker.workers)},
+            **{f"consumer of {queue}": thread for queue, thread in self._worker.consumers.items()},
+        }
+        dead = [f"the {name} is dead" for name, thread in threads.items() if not thread.is_alive()]
+        missing = self._slot_count - len(self._worker.workers)
+        return dead + ([f"{missing} worker threads are missing"] if missing else [])
+
+
+def _known_tasks(queues: set[str]) -> set[str]:
+    wanted = {name for name, task in tasks.registry().items() if task.queue in queues}
+    for name in sorted(wanted - handlers.registry().keys()):
+        _log.warning("task %s has no handler here; its jobs stay queued for another worker", name)
+    return wanted & handlers.registry().keys()
+
+
+def broker_parameters(url: str) -> pika.URLParameters:
+    """Return how to reach RabbitMQ, with the limits pika does not set by itself; raises `SettingsInvalid`."""
+    try:
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError, IndexError) as error:
+        msg = f"OFFLOAD_BROKER_URL cannot be read: {error}"
+        raise SettingsInvalid(msg) from None
+    parameters.heartbeat = HEARTBEAT_SECONDS
+    parameters.blocked_connection_timeout = BLOCKED_SECONDS
+    parameters.socket_timeout = parameters.stack_timeout = 5
+    return parameters

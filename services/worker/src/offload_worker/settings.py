@@ -1,0 +1,47 @@
+"""The worker's settings."""
+
+import os
+from typing import Annotated
+
+from msgspec import Meta
+
+from offload_shared import tasks
+from offload_shared.errors import SettingsInvalid
+from offload_shared.settings import Seconds, SharedSettings
+from offload_shared.tasks.task import RunsIn
+
+#: Jobs at once of a queue that only waits: threads and coroutines are cheap, a second core is not.
+IO_SLOTS = 64
+
+
+class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
+    """What the worker needs to know beside what both services do."""
+
+    queues: str = ""  # names joined by commas; empty: every queue
+    slots: Annotated[int, Meta(ge=1, le=1000)] | None = None  # jobs at once, of each queue
+    grace_seconds: Seconds = 25.0  # for running jobs, once told to end
+    health_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0: no health server
+    child_threads: Annotated[int, Meta(ge=1, le=1024)] = 1  # of BLAS and OpenMP in each child
+    child_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # children yield the processor to services beside them
+    child_jobs: Annotated[int, Meta(ge=1)] = 100  # a child is replaced after so many
+
+    def slots_of_queues(self) -> dict[str, int]:
+        """Return how many jobs at once this worker runs of each queue; raises `SettingsInvalid` for an unknown one."""
+        known = tasks.queues()
+        wanted = [name.strip() for name in self.queues.split(",") if name.strip()] or known
+        for name in wanted:
+            if name not in known:
+                msg = f"there is no queue {name!r}; the tasks known here use: {', '.join(known)}"
+                raise SettingsInvalid(msg)
+        return {name: self.slots or default_slots(name) for name in wanted}
+
+
+def default_slots(queue: str) -> int:
+    """Return a slot for each core when a task of the queue computes, many when all of them wait."""
+    computes = any(t.queue == queue and t.runs_in is RunsIn.PROCESS for t in tasks.registry().values())
+    return cores() if computes else IO_SLOTS
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

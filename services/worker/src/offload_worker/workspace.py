@@ -1,0 +1,85 @@
+"""An attempt's own folder: the files it asked for, and those it leaves behind."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from offload_shared.artifacts import Artifacts
+from offload_shared.errors import OffloadError
+from offload_shared.job import ClaimedJob, StoredFile
+from offload_shared.store import files
+from offload_shared.store.database import Database
+from offload_worker.handle import JobRejected
+
+MOST_ARTIFACTS = 100
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(; ?[\w.+=-]{1,50})?")
+
+
+class ArtifactRefused(OffloadError):  # noqa: N818
+    """The handler's artifact cannot be kept: its name, its kind or its number."""
+
+
+class Workspace:
+    """The folder of one attempt, and the only way from it to the artifact storage."""
+
+    def __init__(self, folder: Path, job: ClaimedJob, database: Database, artifacts: Artifacts) -> None:
+        self.folder = folder
+        self._job = job
+        self._database = database
+        self._artifacts = artifacts
+        self._made: dict[str, str] = {}  # media types by name
+        self._inputs = folder / "inputs"
+        self._outputs = folder / "artifacts"
+        for each in (self._inputs, self._outputs):
+            each.mkdir()
+
+    def file(self, file_id: str) -> Path:
+        """Fetch an uploaded file; raises `JobRejected` when the job's tenant has none of that id."""
+        path = self._inputs / file_id
+        stored = files.get_file(self._database, file_id, tenant=self._job.tenant)
+        if stored is None:
+            msg = f"there is no file {file_id!r}; upload it first, then submit the job with its id"
+            raise JobRejected(msg)
+        if not path.exists():
+            self._artifacts.fetch(stored.key, path)
+        return path
+
+    def artifact(self, name: str, media_type: str) -> Path:
+        """Name an artifact and return where to write it; raises `ArtifactRefused`."""
+        if not _NAME.fullmatch(name) or not _MEDIA_TYPE.fullmatch(media_type):
+            raise ArtifactRefused(f"an artifact cannot be named {name!r} with the media type {media_type!r}")
+        self._made[name] = media_type
+        if len(self._made) > MOST_ARTIFACTS:
+            raise ArtifactRefused(f"a job can leave {MOST_ARTIFACTS} artifacts, not more")
+        return self._outputs / name
+
+    def keep(self) -> tuple[StoredFile, ...]:
+        """Store the named artifacts and return what they are; raises `ArtifactRefused`, `ArtifactsUnavailable`."""
+        return tuple(self._keep(name, media_type) for name, media_type in sorted(self._made.items()))
+
+    def _keep(self, name: str, media_type: str) -> StoredFile:
+        path = self._outputs / name
+        if path.is_symlink() or not path.is_file():
+            raise ArtifactRefused(f"the artifact {name!r} was named, but is not a file")
+        key = f"jobs/{self._job.id}/{self._job.attempt}/{name}"
+        return self._artifacts.store(key, path, name=name, media_type=media_type)
+
+    def forget(self, stored: tuple[StoredFile, ...]) -> None:
+        """Remove artifacts that no row will name."""
+        for each in stored:
+            self._artifacts.delete(each.key)
+
+
+@contextmanager
+def workspace(job: ClaimedJob, database: Database, artifacts: Artifacts) -> Iterator[Workspace]:
+    """Make an attempt's folder, and remove it with all that is in it afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=f"offload-{job.id[-12:]}-{job.attempt}-"))
+    try:
+        yield Workspace(folder, job, database, artifacts)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

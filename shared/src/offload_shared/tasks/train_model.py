@@ -1,0 +1,250 @@
+"""`train-model`: trains a model on a table, measures it on rows it has not seen, and leaves it behind as ONNX."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from offload_shared.tasks.task import FileId, Payload, Result, RunsIn, Task
+
+ColumnName = Annotated[str, Meta(min_length=1, max_length=256, description="The name of a column, as the header has it.")]
+
+ColumnNames = Annotated[tuple[ColumnName, ...], Meta(max_length=2000)]
+
+#: What a file without a byte order mark may be written in besides UTF-8; named as Python's codecs are.
+Encoding = Literal[
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso-8859-1", "iso-8859-2", "iso-8859-15", "cp1250", "cp1251",
+    "cp1252", "cp1253", "cp1254", "cp437", "cp850", "mac-roman", "koi8-r", "shift_jis", "euc-jp", "euc-kr", "gb18030",
+    "big5",
+]  # fmt: skip
+
+
+class Kind(StrEnum):
+    """What is predicted."""
+
+    CLASSIFICATION = "classification"  # which of a few classes a row belongs to
+    REGRESSION = "regression"  # a number
+
+
+class Estimator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name"):
+    """The base of every estimator; the names of the parameters are scikit-learn's, where it has them."""
+
+
+Balanced = Annotated[bool, Meta(description="Let a row of a rare class weigh more; for classification alone.")]
+RowsPerLeaf = Annotated[int, Meta(ge=1, le=100_000, description="The fewest training rows a leaf may hold.")]
+Depth = Annotated[int, Meta(ge=1, le=100, description="Null lets the trees grow until their leaves are pure.")]
+ShareOfColumns = Annotated[float, Meta(gt=0, le=1, description="A split may choose from this share of the columns.")]
+
+
+class Linear(Estimator, frozen=True, kw_only=True, tag="linear"):
+    """Logistic regression for classes, ridge regression for numbers, on standardized columns."""
+
+    regularization: Annotated[float, Meta(ge=1e-6, le=1e6, description="Higher keeps the weights smaller.")] = 1.0
+    max_iterations: Annotated[int, Meta(ge=10, le=100_000, description="Of logistic regression's solver.")] = 1000
+    balanced: Balanced = False
+
+
+class Forest(Estimator, frozen=True, kw_only=True):
+    """What both kinds of forest have in common."""
+
+    trees: Annotated[int, Meta(ge=1, le=5000, description="How many trees to grow.")] = 300
+    max_depth: Depth | None = None
+    max_features: ShareOfColumns | None = None  # null: the square root of their number for classes, all for numbers
+    min_samples_leaf: RowsPerLeaf = 1
+    balanced: Balanced = False
+
+
+class RandomForest(Forest, frozen=True, kw_only=True, tag="random-forest"):
+    """Many deep trees, each grown on a random draw of the rows."""
+
+
+class ExtraTrees(Forest, frozen=True, kw_only=True, tag="extra-trees"):
+    """Many deep trees with random splits: quicker to grow than a random forest, and larger."""
+
+
+class GradientBoosting(Estimator, frozen=True, kw_only=True, tag="gradient-boosting"):
+    """Shallow trees, each correcting those before it; with more than two classes, one tree a class and round."""
+
+    trees: Annotated[int, Meta(ge=1, le=10_000, description="How many rounds of boosting.")] = 200
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    max_depth: Annotated[int, Meta(ge=1, le=16)] = 3
+    subsample: Annotated[float, Meta(gt=0, le=1, description="Share of the rows a tree is grown on.")] = 1.0
+    min_samples_leaf: RowsPerLeaf = 1
+    balanced: Balanced = False
+
+
+class NearestNeighbours(Estimator, frozen=True, kw_only=True, tag="nearest-neighbours"):
+    """The vote, or the mean, of the training rows nearest to a row, on standardized columns."""
+
+    neighbours: Annotated[int, Meta(ge=1, le=1000)] = 5
+
+
+AnyEstimator = Linear | RandomForest | ExtraTrees | GradientBoosting | NearestNeighbours
+
+
+Folds = Annotated[int, Meta(ge=2, le=20, description="Also cross-validate, on the training rows, in so many parts.")]
+Delimiter = Annotated[str, Meta(pattern=r'^[^"\r\n]$', description="Found out when left out.")]
+
+
+class TrainModel(Payload, frozen=True, kw_only=True):
+    """Which table to learn from, what to predict, and how."""
+
+    file_id: FileId
+    target: Annotated[str, Meta(min_length=1, max_length=256, description="The column to predict.")]
+    kind: Annotated[Kind | None, Meta(description="Found out from the target when left out.")] = None
+    estimator: AnyEstimator = RandomForest()
+    features: Annotated[ColumnNames | None, Meta(description="Learn from these columns alone.")] = None
+    ignore: Annotated[ColumnNames, Meta(description="Columns not to learn from.")] = ()
+    categorical: Annotated[ColumnNames, Meta(description="Columns whose numbers are names, as postcodes are.")] = ()
+    test_share: Annotated[float, Meta(ge=0.05, le=0.5, description="Share of the rows kept to test on.")] = 0.2
+    cross_validation_folds: Folds | None = None
+    cross_validation_repeats: Annotated[int, Meta(ge=1, le=100, description="Each time with other folds.")] = 1
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="The same seed gives the same model.")] = 0
+    delimiter: Delimiter | None = None
+    encoding: Annotated[Encoding | None, Meta(description="Found out when left out.")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse wishes that contradict each other."""
+        if self.target in (*(self.features or ()), *self.ignore, *self.categorical):
+            raise ValueError("the target is neither a feature, nor a column to ignore, nor listed as categorical")
+        if self.cross_validation_repeats > 1 and self.cross_validation_folds is None:
+            raise ValueError("`cross_validation_repeats` needs `cross_validation_folds`")
+        if self.kind == Kind.REGRESSION and getattr(self.estimator, "balanced", False):
+            raise ValueError("`balanced` weighs classes, and regression has none")
+
+
+class ClassificationScores(Struct, frozen=True, kw_only=True, tag_field="kind", tag="classification"):
+    """How well classes are predicted, each score from 0 to 1; null where it is not defined."""
+
+    accuracy: float | None
+    balanced_accuracy: float | None  # the mean recall of the classes
+    f1_macro: float | None  # every class counts alike
+    f1_weighted: float | None  # every row counts alike
+    roc_auc: float | None  # with more than two classes: the mean of each against the rest
+
+
+class RegressionScores(Struct, frozen=True, kw_only=True, tag_field="kind", tag="regression"):
+    """How well numbers are predicted; null where it is not defined."""
+
+    r2: float | None  # share of the target's variance that is explained; 0 is no better than the mean
+    mae: float | None  # mean absolute error, in the target's unit
+    rmse: float | None  # root mean squared error, in the target's unit
+
+
+Scores = ClassificationScores | RegressionScores
+
+
+class Baseline(Struct, frozen=True, kw_only=True):
+    """What a model that looks at no feature reaches on the same test rows."""
+
+    strategy: Literal["most frequent class", "mean"]
+    scores: Scores
+
+
+class CrossValidation(Struct, frozen=True, kw_only=True):
+    """The scores of models trained and tested on changing parts of the training rows."""
+
+    folds: int
+    repeats: int
+    mean: Scores
+    std: Scores  # standard deviation over all folds of all repeats
+
+
+class ClassReport(Struct, frozen=True, kw_only=True):
+    """How well one class is predicted on the test rows."""
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    roc_auc: float | None
+    support: int  # test rows of this class
+
+
+class ConfusionMatrix(Struct, frozen=True, kw_only=True):
+    """How many test rows of each class (rows, in the order of `labels`) were predicted as each class (columns)."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Importance(Struct, frozen=True, kw_only=True):
+    """How much the model relies on one column of the table."""
+
+    column: str
+    importance: float | None
+
+
+class Importances(Struct, frozen=True, kw_only=True):
+    """How much the model relies on each column, the most important first.
+
+    `impurity`: the share of the trees' gain; `coefficients`: the share of the absolute standardized weights;
+    `permutation`: how much accuracy or R2 on test rows falls when the column is shuffled.
+    """
+
+    method: Literal["impurity", "coefficients", "permutation"]
+    columns: tuple[Importance, ...]
+
+
+class UsedColumn(Struct, frozen=True, kw_only=True):
+    """A column the model takes as input, and how."""
+
+    name: str
+    type: Literal["number", "category"]
+    missing: int  # rows without a value: filled with the median, or a category of their own
+
+
+class DroppedColumn(Struct, frozen=True, kw_only=True):
+    """A column the model does not see, and why."""
+
+    name: str
+    reason: str
+
+
+class RowCounts(Struct, frozen=True, kw_only=True):
+    """What became of the rows of the table."""
+
+    read: int
+    dropped: int  # their target is missing
+    used: int
+    train: int
+    test: int
+
+
+class TrainModelResult(Result, frozen=True, kw_only=True):
+    """What was learnt, and how well; `model.onnx` and `metrics.png` are the job's artifacts."""
+
+    kind: Kind
+    target: str
+    estimator: AnyEstimator
+    scores: Scores  # on the test rows
+    baseline: Baseline
+    cross_validation: CrossValidation | None
+    classes: tuple[ClassReport, ...] | None
+    confusion_matrix: ConfusionMatrix | None
+    importances: Importances
+    rows: RowCounts
+    stratified: bool  # whether every class has its share of the test rows
+    used_columns: tuple[UsedColumn, ...]
+    dropped_columns: tuple[DroppedColumn, ...]
+    notes: tuple[str, ...]  # what a careful reader should know of the table or the training
+    delimiter: str
+    encoding: str
+    model_artifact: str
+    plot_artifact: str
+    model_checked_rows: int  # test rows on which the ONNX model and scikit-learn's were compared
+    model_largest_difference: float | None  # between the two: of a probability, or of a number in the target's unit
+    duration_seconds: float
+
+
+TRAIN_MODEL = Task(
+    name="train-model",
+    summary="Trains a classifier or a regressor on a CSV table, tests it, and leaves an ONNX model and a plot behind.",
+    payload=TrainModel,
+    result=TrainModelResult,
+    queue="cpu",
+    runs_in=RunsIn.PROCESS,
+    timeout_seconds=3600,
+    memory_limit_mb=2048,
+    max_attempts=3,
+)
