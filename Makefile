@@ -23,3 +23,39 @@ $(READY): requirements/uv.txt requirements/dev.txt pyproject.toml shared/pyproje
 	@touch $@
 
 setup: $(READY) ## Make the virtual environment
+
+check: $(READY) ## Lint, check formatting, types and the direction of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
+
+test: $(READY) ## Run every test, on real servers: Docker's, or ones it starts (and on Debian installs) itself
+	@$(BIN)/pytest $(PYTEST)
+
+test-unit: $(READY) ## Run the tests that need no server
+	@$(BIN)/pytest tests/unit tests/contract $(PYTEST)
+
+test-servers: $(READY) ## Run the tests that need servers
+	@$(BIN)/pytest tests/integration tests/faults tests/acceptance $(PYTEST)
+
+demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amqp://... STORE=postgresql+psycopg://... URL=http://...
+	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo $(if $(URL),--url $(URL))
+
+up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo
+	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.up
+
+LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-package offload-shared
+
+lock: $(READY) ## Renew the pinned, hashed requirements
+	@echo uv | $(BIN)/$(LOCK) - -o requirements/uv.txt
+	@$(BIN)/$(LOCK) shared/pyproject.toml services/api/pyproject.toml -o requirements/api.txt
+	@$(BIN)/$(LOCK) shared/pyproject.toml services/worker/pyproject.toml -o requirements/worker.txt
+	@$(BIN)/$(LOCK) --group dev shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml \
+	  -o requirements/dev.txt
+
+clean: ## Remove everything that was made
+	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: help setup check test test-unit test-servers demo up lock clean

@@ -60,8 +60,8 @@ def forget_published(database: Database, queue: str) -> int:
 def backlog(database: Database) -> dict[str, int]:
     """Return how many jobs of each queue are due and wait."""
     waiting = (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
-    statement = select(job.c.queue, func.count()).where(waiting).group_by(job.c.queue)
-    return database.read(lambda connection: dict(connection.execute(statement).tuples().all()))
+    statement = select(job.c.queue, func.count().label("jobs")).where(waiting).group_by(job.c.queue)
+    return database.read(lambda connection: {row.queue: row.jobs for row in connection.execute(statement)})
 
 
 def due(database: Database, queue: str, *, tasks: Collection[str], limit: int) -> list[Hint]:

@@ -1,6 +1,7 @@
 """What the API does with jobs: adds them, reads them, cancels them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -23,17 +24,18 @@ class Added(msgspec.Struct, frozen=True):
     id: str
     replayed: bool = False
     conflict: bool = False  # the key belongs to another body: nothing was added
+    created_at: datetime | None = None  # of a job added just now, by the store's clock
+    run_at: datetime | None = None
 
 
 def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
     """Add jobs in one transaction, none twice for one idempotency key; answers in their order."""
 
     def work(connection: Connection) -> list[Added]:
-        added = set(connection.execute(_insert(database), [_row(new) for new in jobs]).scalars())
+        rows = connection.execute(_insert(database), [_row(new) for new in jobs])
+        added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
         # Two jobs of one call may carry one key: the second finds the first.
-        repeats = [new for new in jobs if new.id not in added]
-        earlier = {new.id: _earlier(connection, new) for new in repeats}
-        return [earlier.get(new.id, Added(new.id)) for new in jobs]
+        return [added.get(new.id) or _earlier(connection, new) for new in jobs]
 
     return database.write(work)
 
@@ -43,7 +45,7 @@ def _insert(database: Database) -> Any:
     starts = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("delay")))
     hinted = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("hint_delay")))
     values = {"created_at": clock(), "run_at": starts, "publish_after": hinted}
-    return insert(job).values(values).on_conflict_do_nothing().returning(job.c.id)
+    return insert(job).values(values).on_conflict_do_nothing().returning(job.c.id, job.c.created_at, job.c.run_at)
 
 
 def _row(new: NewJob) -> dict[str, Any]:

@@ -38,10 +38,10 @@ def fail_expired(database: Database) -> int:
         "failure": Failure.EXPIRED,
         "detail": "the job had not started by its deadline",
     }
-    statement = update(job).where(job.c.id.in_(select(due.c.id))).values(change)
+    statement = update(job).where(job.c.id.in_(select(due.c.id))).values(change).returning(job.c.id)
     if not _any(database, JobState.QUEUED, "deadline_at"):
         return 0
-    return database.write(lambda connection: connection.execute(statement).rowcount)
+    return database.write(lambda connection: len(connection.execute(statement).all()))
 
 
 def _any(database: Database, state: JobState, due: str) -> bool:

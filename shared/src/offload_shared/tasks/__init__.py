@@ -6,8 +6,9 @@ from importlib.metadata import entry_points
 from offload_shared.errors import SettingsInvalid
 from offload_shared.tasks.echo import ECHO
 from offload_shared.tasks.task import Task
+from offload_shared.tasks.train_model import TRAIN_MODEL
 
-SHIPPED = (ECHO,)
+SHIPPED = (ECHO, TRAIN_MODEL)
 
 #: Entry points of this group name a sequence of `Task`.
 ENTRY_POINT_GROUP = "offload.tasks"

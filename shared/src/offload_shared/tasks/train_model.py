@@ -7,7 +7,9 @@ from msgspec import Meta, Struct
 
 from offload_shared.tasks.task import FileId, Payload, Result, RunsIn, Task
 
-ColumnName = Annotated[str, Meta(min_length=1, max_length=256, description="The name of a column, as the header has it.")]
+ColumnName = Annotated[
+    str, Meta(min_length=1, max_length=256, description="The name of a column, as the header has it.")
+]
 
 ColumnNames = Annotated[tuple[ColumnName, ...], Meta(max_length=2000)]
 

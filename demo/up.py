@@ -1,0 +1,31 @@
+"""Keeps an API and a worker running until Ctrl-C."""
+
+import signal
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.services import services
+
+PORT = 8000
+
+
+def main() -> None:
+    """Start both services, print where they are, and stay."""
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with services(Path(".offload/up"), port=PORT) as running:
+            console.print(f"Offload's API: [bold]{running.url}[/bold]   OpenAPI: {running.url}/schema/openapi.json")
+            console.print(f"Logs: {running.api.log}, {running.worker.log}. Ctrl-C ends both.")
+            while True:
+                running.api.check()
+                running.worker.check()
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        console.print("Ended.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.servers.errors import ServersUnavailableError
+from tests.servers.session import Servers, running_servers
+
+_REPORT = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """Give the real RabbitMQ and PostgreSQL, started for the first test that asks and ended with the session."""
+    began = time.monotonic()
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(running_servers())
+        except ServersUnavailableError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+        request.config.stash[_REPORT] = f"{started}, there after {time.monotonic() - began:.1f} s"
+        yield started
+
+
+@pytest.fixture
+def amqp_url(servers: Servers) -> Iterator[str]:
+    """Give a virtual host that is this test's alone."""
+    vhost = f"test-{uuid.uuid4().hex}"
+    servers.rabbitmq.create_vhost(vhost)
+    yield servers.rabbitmq.amqp_url(vhost)
+    servers.rabbitmq.start()  # a test that failed may have left it down
+    servers.rabbitmq.drop_vhost(vhost)
+
+
+@pytest.fixture
+def postgres_url(servers: Servers) -> Iterator[str]:
+    """Give an empty database that is this test's alone, for SQLAlchemy."""
+    database = f"test_{uuid.uuid4().hex}"
+    servers.postgresql.create_database(database)
+    yield servers.postgresql.postgres_url(database)
+    servers.postgresql.start()  # a test that failed may have left it down
+    servers.postgresql.drop_database(database)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if report := config.stash.get(_REPORT, None):
+        terminalreporter.write_line(f"servers: {report}")

@@ -1,0 +1,159 @@
+import contextlib
+import math
+import threading
+import time
+
+import pytest
+
+from offload_shared import tasks
+from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Progress
+from offload_worker import watchdog
+from offload_worker.runners.call import LONGEST_DETAIL, failed, sentence
+from offload_worker.runners.frames import BrokenFrame, FrameBuffer
+from offload_worker.runners.runner import clean_progress
+from offload_worker.running import Running, RunningAttempt, Stop
+from offload_worker.slots import Slots
+
+
+def attempt(timeout_seconds: float = 60.0, leased_ago_seconds: float = 0.0) -> RunningAttempt:
+    job = ClaimedJob(
+        id="0" * 32,
+        attempt=1,
+        task="echo",
+        payload="{}",
+        tenant="",
+        timeout_seconds=timeout_seconds,
+        memory_limit_mb=100,
+    )
+    leased_at = time.monotonic() - leased_ago_seconds
+    return RunningAttempt(job, tasks.registry()["echo"], leased_at=leased_at, lease_seconds=30)
+
+
+def test_the_first_reason_to_stop_counts() -> None:
+    running = attempt()
+
+    running.stop(Stop.CANCELLED)
+    running.stop(Stop.TIMEOUT)
+
+    assert Cancelled() == running.outcome_of_stop()
+
+
+def test_a_stop_that_comes_before_the_work_begins_still_reaches_it() -> None:
+    running, reached = attempt(), threading.Event()
+
+    running.stop(Stop.CANCELLED)
+    running.on_stop(reached.set)
+
+    assert reached.is_set()
+
+
+def test_a_stop_after_the_work_is_over_reaches_nobody() -> None:
+    running, reached = attempt(), threading.Event()
+    running.on_stop(reached.set)
+
+    assert not running.detach()
+    running.stop(Stop.FENCED)
+
+    assert not reached.is_set()
+
+
+def test_a_fenced_attempt_has_no_outcome_to_store() -> None:
+    running = attempt()
+    running.stop(Stop.FENCED)
+
+    assert running.outcome_of_stop() is None
+
+
+def test_the_watchdog_ends_what_is_out_of_time() -> None:
+    running = attempt(timeout_seconds=0)
+
+    watchdog.check(running)
+
+    outcome = running.outcome_of_stop()
+    assert isinstance(outcome, Failed)
+    assert Failure.TIMEOUT == outcome.failure
+
+
+def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() -> None:
+    running = attempt()
+    running.memory = lambda: 101.0
+
+    watchdog.check(running)
+
+    assert Stop.OUT_OF_MEMORY == running.stopped
+    assert 101.0 == running.peak_memory_mb
+
+
+def test_a_worker_without_a_good_heartbeat_gives_up_before_its_lease_is_over() -> None:
+    kept, expiring = attempt(leased_ago_seconds=24), attempt(leased_ago_seconds=26)
+
+    watchdog.check(kept)
+    watchdog.check(expiring)
+
+    assert (None, Stop.FENCED) == (kept.stopped, expiring.stopped)
+
+
+def test_an_attempt_is_watched_until_it_is_over_however_it_ends() -> None:
+    running, watched = Running(), attempt()
+
+    with contextlib.suppress(ZeroDivisionError), running.watch(watched):
+        assert [watched] == running.all()
+        _ = 1 / 0
+
+    assert running.wait_until_idle(0)
+
+
+def test_a_slot_is_taken_once_and_given_back() -> None:
+    slots = Slots(1)
+
+    assert slots.take()
+    assert not slots.take()
+    slots.release()
+    assert slots.take()
+
+
+def test_no_slot_is_free_once_the_worker_ends() -> None:
+    slots = Slots(1)
+    slots.close()
+
+    assert not slots.take()
+    assert 0 == slots.free()
+
+
+def test_frames_are_put_together_from_any_pieces() -> None:
+    body = b'{"type":"Report","percent":5.0,"message":"x"}'
+    buffer = FrameBuffer()
+
+    for byte in len(body).to_bytes(4, "big") + body:
+        assert buffer.next() is None
+        buffer.feed(bytes([byte]))
+
+    assert "Report" == type(buffer.next()).__name__
+    assert buffer.next() is None
+
+
+@pytest.mark.parametrize("sent", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x02[]", b"\x00\x00\x00\x01\x80"])
+def test_what_is_no_frame_is_refused(sent: bytes) -> None:
+    buffer = FrameBuffer()
+    buffer.feed(sent)
+
+    with pytest.raises(BrokenFrame):
+        buffer.next()
+
+
+def test_progress_stays_within_its_bounds_whatever_a_handler_says() -> None:
+    assert Progress(100.0, "m" * 500) == clean_progress(1e9, "m" * 1000)
+    assert Progress(0.0) == clean_progress(-3, "")
+    assert Progress(0.0) == clean_progress(math.nan, "")
+
+
+def test_a_failures_detail_is_one_line_without_control_characters() -> None:
+    assert "a b c" == sentence("a\x00b\n\tc")
+    assert len(sentence("x" * 10_000)) < LONGEST_DETAIL + 10
+    assert "" == sentence("\ud800")
+
+
+def test_a_handlers_trace_is_not_in_what_the_client_reads() -> None:
+    outcome = failed(RuntimeError("broken"))
+
+    assert Failed(Failure.ERROR, "RuntimeError: broken") == outcome

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from offload_shared.errors import SettingsInvalid
+from offload_shared.settings import SharedSettings, load, without_password
+from offload_worker.settings import IO_SLOTS, WorkerSettings, cores
+
+
+def test_nothing_set_means_embedded_in_the_data_folder() -> None:
+    settings = load(SharedSettings, {"OFFLOAD_DATA_DIR": "/data"})
+
+    assert "sqlite:////data/offload.db" == settings.store
+    assert "file:///data/artifacts" == settings.artifacts
+    assert "" == settings.broker_url
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert Path(".offload") == load(SharedSettings, {"OFFLOAD_DATA_DIR": " "}).data_dir
+
+
+def test_a_plain_postgresql_url_gets_the_driver_we_have() -> None:
+    settings = load(SharedSettings, {"OFFLOAD_STORE_URL": "postgresql://u@h/d"})
+
+    assert "postgresql+psycopg://u@h/d" == settings.store
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OFFLOAD_LEASE_SECONDS", "soon"),
+        ("OFFLOAD_LEASE_SECONDS", "0"),
+        ("OFFLOAD_LEASE_SECONDS", "nan"),
+        ("OFFLOAD_BROKER_QUORUM", "perhaps"),
+        ("OFFLOAD_STORE_URL", "mysql://h/d"),
+        ("OFFLOAD_BROKER_URL", "redis://h"),
+        ("OFFLOAD_BROKER_URL", "amqp"),
+        ("OFFLOAD_ARTIFACTS_URL", "/a/folder"),
+        ("OFFLOAD_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_malformed_setting_is_named_with_its_value(variable: str, value: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(SharedSettings, {variable: value})
+
+    assert variable in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+def test_a_password_in_a_bad_url_is_not_shown() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(SharedSettings, {"OFFLOAD_STORE_URL": "mysql://me:secret@h/d"})
+
+    assert "secret" not in str(caught.value)
+    assert "amqp://me:***@h" == without_password("amqp://me:secret@h")
+
+
+def test_a_worker_takes_every_queue_with_slots_that_fit_its_work() -> None:
+    slots = load(WorkerSettings, {}).slots_of_queues()
+
+    assert {"cpu": cores(), "io": IO_SLOTS} == slots
+
+
+def test_a_worker_can_be_told_its_queues_and_slots() -> None:
+    assert {"io": 3} == load(WorkerSettings, {"OFFLOAD_QUEUES": "io", "OFFLOAD_SLOTS": "3"}).slots_of_queues()
+
+
+def test_an_unknown_queue_is_refused_by_name() -> None:
+    with pytest.raises(SettingsInvalid, match=r"'gpu'.*cpu, io"):
+        load(WorkerSettings, {"OFFLOAD_QUEUES": "gpu"}).slots_of_queues()
