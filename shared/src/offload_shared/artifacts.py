@@ -3,6 +3,8 @@
 Nothing is ever whole in memory, and a file is durable here before a row of the store names it.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -50,8 +52,15 @@ class Artifacts:
                     await writer.write(chunk)
         except BaseError as error:
             raise _unavailable(key, error) from error
+        except BaseException:
+            await asyncio.shield(self._forget(key))  # leaving the writer has completed what had come, in a bucket
+            raise
         self._make_durable(key)
         return size, digest.hexdigest()
+
+    async def _forget(self, key: str) -> None:
+        with contextlib.suppress(BaseError, FileNotFoundError):
+            await obstore.delete_async(self._store, key)
 
     async def send(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes of `key` from `start` up to, not including, `end`; raises `ArtifactsUnavailable`."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from offload_shared import tasks
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
-from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Succeeded
+from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Succeeded, Usage
 from offload_shared.store import leases
 from offload_shared.store.database import Database
 from offload_shared.tasks.task import RunsIn
@@ -98,8 +98,12 @@ class Executor:
         _log.info("job %s: attempt %d, ends %s after %.3f s", job.id, job.attempt, shown, ended.usage.wall_seconds)
 
     def _run(self, attempt: RunningAttempt, space: Workspace) -> Ended:
-        runner = self._runners[attempt.task.runs_in]
-        return runner.run(attempt, space)
+        try:
+            return self._runners[attempt.task.runs_in].run(attempt, space)
+        except Exception as error:  # noqa: BLE001 - the job must be told, whatever it was
+            _log.exception("job %s: could not be run", attempt.job.id)
+            detail = f"the worker could not run the job: {type(error).__name__}"
+            return Ended(Failed(Failure.ERROR, detail), Usage(attempt.wall_seconds()))
 
     def _finish(self, attempt: RunningAttempt, outcome: Outcome, ended: Ended) -> JobState | None:
         while True:

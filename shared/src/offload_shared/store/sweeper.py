@@ -1,4 +1,4 @@
-"""Decides when to sweep: on any node, with no leader, and not before the living had time to prolong their leases."""
+"""Decides when to sweep: on any node, with no leader, and never against workers that could not reach the store."""
 
 import logging
 import time
@@ -12,32 +12,35 @@ _log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Ends what nobody will end; call `sweep` at an interval, from one thread.
+    """Sweeps a store each time it is told to, every couple of seconds; from one thread at a time.
 
-    While the store was away no lease could be prolonged, so for one lease after its first answer, at the start and
-    after each outage, the sweeper leaves leases alone.
+    A lease that ran out while the store was away says nothing about its worker, which could not prolong it: after the
+    sweeper's start, and after each time it found the store away, lost leases are left alone for one whole lease.
     """
 
-    def __init__(self, database: Database, lease_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, *, lease_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
         self._clock = clock
-        self._reached_since: float | None = None  # since when every statement was answered
+        self._quiet_until: float | None = None  # None: it is not known that the store is there
 
-    def sweep(self) -> None:
-        """Fail expired jobs and end lost attempts; a store that does not answer is tried again next time."""
+    def sweep(self) -> int:
+        """Fail expired jobs and end lost attempts, where it is time to; returns how many, 0 while the store is away."""
         try:
-            self._sweep()
+            return self._sweep()
         except StoreUnavailable as error:
-            if self._reached_since is not None:
-                _log.warning("%s; sweeping goes on when it is back", error)
-            self._reached_since = None
+            if self._quiet_until is not None:
+                _log.warning("sweeping waits for the store: %s", error)
+            self._quiet_until = None
+            return 0
 
-    def _sweep(self) -> None:
+    def _sweep(self) -> int:
         expired = recovery.fail_expired(self._database)
-        now = self._clock()
-        if self._reached_since is None:
-            self._reached_since = now
-        lost = recovery.end_lost(self._database) if now - self._reached_since >= self._lease_seconds else 0
-        if expired or lost:
-            _log.info("swept %d expired jobs and %d lost attempts", expired, lost)
+        if self._quiet_until is None:
+            self._quiet_until = self._clock() + self._lease_seconds
+        lost = recovery.end_lost(self._database) if self._clock() >= self._quiet_until else 0
+        if lost:
+            _log.warning("%d attempts were lost: their workers went silent", lost)
+        return expired + lost

@@ -54,7 +54,7 @@ def failed(error: BaseException) -> Failed:
 
 
 def sentence(text: str) -> str:
-    """Return text fit for the store and a client: one line, no control characters, of bounded length."""
+    """Return text fit for the store and a client: one bounded line without control characters or lone surrogates."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    line = " ".join(printable.encode("utf-8", "replace").decode().split())
+    line = " ".join(printable.split())
     return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL] + " ..."

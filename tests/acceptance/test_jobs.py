@@ -1,0 +1,145 @@
+import csv
+import io
+
+import numpy
+import onnxruntime
+import pytest
+from sklearn.datasets import load_wine
+
+from tests.acceptance.stack import Stack, gone, until
+
+MANY = 60
+
+
+@pytest.fixture
+def services(stack: Stack) -> Stack:
+    stack.start_api()
+    stack.start_worker()
+    return stack
+
+
+@pytest.mark.parametrize("task", ["probe", "probe-thread", "probe-event-loop"])
+def test_a_job_runs_where_its_task_belongs_and_its_result_is_stored(services: Stack, task: str) -> None:
+    job_id = services.submit(task, {"note": "done"})
+
+    assert {"attempt": 1, "note": "done"} == {
+        name: value for name, value in services.result(job_id).items() if name != "pid"
+    }
+    assert ["succeeded"] == services.outcomes(job_id)
+
+
+def test_many_jobs_each_run_once(services: Stack) -> None:
+    ids = [services.submit("echo", {"text": str(number)}) for number in range(MANY)]
+
+    assert [{"text": str(number)} for number in range(MANY)] == [services.result(job_id) for job_id in ids]
+    assert {1} == {services.job(job_id)["attempt"] for job_id in ids}
+
+
+def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack) -> None:
+    wine = load_wine()
+    table = io.StringIO()
+    rows = [[*row, f"cultivar {kind}"] for row, kind in zip(wine.data, wine.target, strict=True)]
+    csv.writer(table, delimiter=";").writerows([[*wine.feature_names, "cultivar"], *rows])
+    file_id = services.upload(table.getvalue().encode())
+
+    job_id = services.submit("train-model", {"file_id": file_id, "target": "cultivar"})
+
+    result = services.result(job_id)
+    assert result["scores"]["accuracy"] > 0.9
+    assert {"model.onnx", "metrics.png"} == {each["name"] for each in services.job(job_id)["artifacts"]}
+    model = services.http.get(f"/v1/jobs/{job_id}/artifacts/model.onnx").content
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    columns = dict(zip(wine.feature_names, wine.data.T.astype(numpy.float32), strict=True))
+    inputs = {each.name: columns[each.name].reshape(-1, 1) for each in session.get_inputs()}
+    predicted = session.run(None, inputs)[0]
+    assert numpy.mean(predicted.ravel() == numpy.array([row[-1] for row in rows])) > 0.9
+
+
+def test_a_handler_reads_an_uploaded_file_and_leaves_an_artifact(services: Stack) -> None:
+    file_id = services.upload("Grüße".encode(), "text/plain")
+
+    read = services.probe("read-file", file_id=file_id)
+    left = services.probe("artifact", note="to keep")
+
+    assert "Grüße" == services.result(read)["note"]
+    services.result(left)
+    answer = services.http.get(f"/v1/jobs/{left}/artifacts/note.txt")
+    assert ("to keep", "text/plain") == (answer.text, answer.headers["Content-Type"].split(";")[0])
+
+
+def test_a_file_that_is_not_there_fails_the_job_with_a_sentence(services: Stack) -> None:
+    job = services.ended(services.probe("read-file", file_id="0" * 32))
+
+    assert "failed" == job["state"]
+    assert "upload it first" in job["error"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("action", "outcomes"),
+    [
+        ("raise-once", ["error", "succeeded"]),
+        ("raise", ["error", "error"]),
+        ("reject", ["rejected"]),
+        ("kill-once", ["crashed", "succeeded"]),
+        ("exit", ["crashed"] * 3),
+        ("segfault", ["crashed"] * 3),
+        ("broken-frame", ["crashed"] * 3),
+        ("large-result", ["result_too_large"]),
+        ("allocate", ["out_of_memory"]),
+    ],
+)
+def test_a_job_that_ends_badly_says_how(services: Stack, action: str, outcomes: list[str]) -> None:
+    job_id = services.probe(action)
+
+    services.ended(job_id)
+
+    assert outcomes == services.outcomes(job_id)
+
+
+def test_a_job_out_of_time_is_ended_also_inside_c_code(services: Stack) -> None:
+    job_id = services.submit("probe", {"action": "spin-in-c"}, timeout_seconds=1)
+    [pid] = services.reports(job_id)
+
+    assert "failed" == services.ended(job_id)["state"]
+    assert ["timeout"] == services.outcomes(job_id)
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("action", ["spin", "spin-in-c", "ignore-sigterm", "grandchild"])
+def test_a_cancelled_job_and_all_it_started_is_gone(services: Stack, action: str) -> None:
+    job_id = services.probe(action, seconds=100_000)
+    pids = services.reports(job_id)
+
+    answer = services.http.post(f"/v1/jobs/{job_id}/cancel")
+
+    assert 202 == answer.status_code
+    assert "cancelled" == services.ended(job_id)["state"]
+    until(lambda: all(gone(pid) for pid in pids), "the end of its processes")
+
+
+@pytest.mark.parametrize("task", ["probe-thread", "probe-event-loop"])
+def test_a_cancelled_job_of_a_thread_or_an_event_loop_ends_at_its_next_checkpoint(services: Stack, task: str) -> None:
+    job_id = services.submit(task, {"action": "sleep", "seconds": 100_000})
+    until(lambda: services.job(job_id)["state"] == "running", "its start")
+
+    services.http.post(f"/v1/jobs/{job_id}/cancel")
+
+    assert "cancelled" == services.ended(job_id)["state"]
+
+
+def test_a_child_sees_no_secret_of_its_worker(services: Stack) -> None:
+    note = services.result(services.probe("secrets"))["note"]
+
+    assert "OFFLOAD" not in note
+    assert "HOME" in note
+
+
+def test_an_urgent_job_overtakes_a_backlog(stack: Stack) -> None:
+    stack.start_api()
+    waiting = [stack.submit("probe", priority=0) for _ in range(20)]
+    urgent = stack.submit("probe", priority=9)
+
+    stack.start_worker("--queue", "cpu", "--slots", "1")
+
+    started = {job_id: stack.ended(job_id)["started_at"] for job_id in [urgent, *waiting]}
+    assert sum(started[urgent] > started[job_id] for job_id in waiting) <= 1
