@@ -31,13 +31,15 @@ check: $(READY) ## Lint, check formatting, types and the direction of imports
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
 
 test: $(READY) ## Run every test, on real servers: Docker's, or ones it starts (and on Debian installs) itself
+	@$(BIN)/python -m tests.servers
 	@$(BIN)/pytest $(PYTEST)
 
 test-unit: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit tests/contract $(PYTEST)
 
 test-servers: $(READY) ## Run the tests that need servers
-	@$(BIN)/pytest tests/integration tests/faults tests/acceptance $(PYTEST)
+	@$(BIN)/python -m tests.servers
+	@$(BIN)/pytest tests/integration tests/acceptance $(PYTEST)
 
 demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amqp://... STORE=postgresql+psycopg://... URL=http://...
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo $(if $(URL),--url $(URL))
