@@ -29,7 +29,7 @@ HOURS_OF_TRAINING = {
     "cross_validation_repeats": 100,
 }
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -74,13 +74,15 @@ def _follow(client: Client, job_id: str) -> dict[str, Any]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         shown = bar.add_task("waiting for a worker", total=100)
         last = ""
 
         def show_change(job: dict[str, Any]) -> bool:
             nonlocal last
             progress = job["progress"] or {"percent": 0, "message": job["state"]}
+            if _final(job):
+                progress = {"percent": 100, "message": job["state"]}
             bar.update(shown, completed=progress["percent"], description=progress["message"])
             if not console.is_terminal and progress["message"] != last:
                 console.print(f"  {progress['percent']:3.0f} %  {progress['message']}")

@@ -1,21 +1,41 @@
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.stack import Stack
+from tests.servers.session import Servers
 
 COMBINATIONS = ["sqlite", "sqlite+rabbitmq", "postgresql", "postgresql+rabbitmq"]
 
 
+@contextmanager
+def combination(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Stack]:
+    """Give the surroundings of services on one combination of store and broker, and end what was started there."""
+    store_url = broker_url = ""
+    with ExitStack() as cleanup:
+        own = f"test_{uuid.uuid4().hex}"
+        if name != "sqlite":
+            servers: Servers = request.getfixturevalue("servers")
+        if "postgresql" in name:
+            servers.postgresql.create_database(own)
+            cleanup.callback(servers.postgresql.drop_database, own)
+            cleanup.callback(servers.postgresql.start)  # a test that failed may have left it down
+            store_url = servers.postgresql.postgres_url(own)
+        if "rabbitmq" in name:
+            servers.rabbitmq.create_vhost(own)
+            cleanup.callback(servers.rabbitmq.drop_vhost, own)
+            cleanup.callback(servers.rabbitmq.start)
+            broker_url = servers.rabbitmq.amqp_url(own)
+        stack = Stack(folder, store_url, broker_url)
+        cleanup.callback(stack.close)
+        yield stack
+
+
 @pytest.fixture(params=COMBINATIONS)
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    """Give the services' surroundings, on each combination of store and broker; the test starts what it needs."""
-    parts = request.param.split("+")
-    store_url = str(request.getfixturevalue("postgres_url")) if parts[0] == "postgresql" else ""
-    broker_url = str(request.getfixturevalue("amqp_url")) if "rabbitmq" in parts else ""
-    made = Stack(tmp_path, store_url, broker_url)
-    try:
+    """Each combination in turn; the test starts what it needs."""
+    with combination(request.param, request, tmp_path) as made:
         yield made
-    finally:
-        made.close()

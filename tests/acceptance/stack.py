@@ -106,6 +106,8 @@ class Stack:
         return api
 
     def start_worker(self, *arguments: str) -> Process:
+        """Start a worker, of the probes' queues unless told otherwise: its children import nothing large."""
+        arguments = arguments if "--queue" in arguments else ("--queue", "probe", "--queue", "io", *arguments)
         worker = self._start("offload-worker", *arguments)
         worker.says("takes jobs from")
         return worker

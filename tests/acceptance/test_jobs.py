@@ -1,21 +1,25 @@
 import csv
 import io
+from collections.abc import Iterator
 
 import numpy
 import onnxruntime
 import pytest
 from sklearn.datasets import load_wine
 
+from tests.acceptance.conftest import COMBINATIONS, combination
 from tests.acceptance.stack import Stack, gone, until
 
 MANY = 60
 
 
-@pytest.fixture
-def services(stack: Stack) -> Stack:
-    stack.start_api()
-    stack.start_worker()
-    return stack
+@pytest.fixture(scope="module", params=COMBINATIONS)
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An API and a worker that the tests of this module share: none of them takes anything away."""
+    with combination(request.param, request, tmp_path_factory.mktemp("services")) as stack:
+        stack.start_api()
+        stack.start_worker()
+        yield stack
 
 
 @pytest.mark.parametrize("task", ["probe", "probe-thread", "probe-event-loop"])
@@ -36,6 +40,7 @@ def test_many_jobs_each_run_once(services: Stack) -> None:
 
 
 def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack) -> None:
+    services.start_worker("--queue", "cpu", "--slots", "1")
     wine = load_wine()
     table = io.StringIO()
     rows = [[*row, f"cultivar {kind}"] for row, kind in zip(wine.data, wine.target, strict=True)]
@@ -139,7 +144,7 @@ def test_an_urgent_job_overtakes_a_backlog(stack: Stack) -> None:
     waiting = [stack.submit("probe", priority=0) for _ in range(20)]
     urgent = stack.submit("probe", priority=9)
 
-    stack.start_worker("--queue", "cpu", "--slots", "1")
+    stack.start_worker("--queue", "probe", "--slots", "1")
 
     started = {job_id: stack.ended(job_id)["started_at"] for job_id in [urgent, *waiting]}
     assert sum(started[urgent] > started[job_id] for job_id in waiting) <= 1

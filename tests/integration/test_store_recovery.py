@@ -72,7 +72,7 @@ def test_a_job_past_its_deadline_fails_as_expired(database: Database) -> None:
 def test_the_sweeper_leaves_leases_alone_until_the_living_could_prolong_them(database: Database) -> None:
     job_id, _ = running(database, lease_seconds=-1)
     clock = FakeClock()
-    sweeper = Sweeper(database, LEASE_SECONDS, clock)
+    sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS, clock=clock)
 
     sweeper.sweep()
     clock.seconds += LEASE_SECONDS - 1

@@ -58,7 +58,7 @@ def test_a_password_in_a_bad_url_is_not_shown() -> None:
 def test_a_worker_takes_every_queue_with_slots_that_fit_its_work() -> None:
     slots = load(WorkerSettings, {}).slots_of_queues()
 
-    assert {"cpu": cores(), "io": IO_SLOTS} == slots
+    assert {"cpu": cores(), "io": IO_SLOTS, "probe": cores()} == slots
 
 
 def test_a_worker_can_be_told_its_queues_and_slots() -> None:
@@ -66,5 +66,5 @@ def test_a_worker_can_be_told_its_queues_and_slots() -> None:
 
 
 def test_an_unknown_queue_is_refused_by_name() -> None:
-    with pytest.raises(SettingsInvalid, match=r"'gpu'.*cpu, io"):
+    with pytest.raises(SettingsInvalid, match=r"'gpu'.*cpu, io, probe"):
         load(WorkerSettings, {"OFFLOAD_QUEUES": "gpu"}).slots_of_queues()

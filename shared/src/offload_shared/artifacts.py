@@ -55,7 +55,7 @@ class Artifacts:
         except BaseException:
             await asyncio.shield(self._forget(key))  # leaving the writer has completed what had come, in a bucket
             raise
-        self._make_durable(key)
+        await asyncio.to_thread(self._make_durable, key)
         return size, digest.hexdigest()
 
     async def _forget(self, key: str) -> None:

@@ -56,7 +56,7 @@ class WorkerService:
         self.running = Running()
         self.keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
         self._watchdog = Watchdog(self.running)
-        self._sweeper = SweeperThread(Sweeper(database, settings.lease_seconds), settings.sweep_seconds)
+        self._sweeper = SweeperThread(Sweeper(database, lease_seconds=settings.lease_seconds), settings.sweep_seconds)
         self._executor = Executor(
             database=database,
             artifacts=artifacts,

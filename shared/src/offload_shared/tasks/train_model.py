@@ -15,9 +15,9 @@ ColumnNames = Annotated[tuple[ColumnName, ...], Meta(max_length=2000)]
 
 #: What a file without a byte order mark may be written in besides UTF-8; named as Python's codecs are.
 Encoding = Literal[
-    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso-8859-1", "iso-8859-2", "iso-8859-15", "cp1250", "cp1251",
-    "cp1252", "cp1253", "cp1254", "cp437", "cp850", "mac-roman", "koi8-r", "shift_jis", "euc-jp", "euc-kr", "gb18030",
-    "big5",
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso-8859-1", "iso-8859-2", "iso-8859-15", "cp1250",
+    "cp1251", "cp1252", "cp1253", "cp1254", "cp437", "cp850", "mac-roman", "koi8-r", "shift_jis", "euc-jp", "euc-kr",
+    "gb18030", "big5",
 ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ AnyEstimator = Linear | RandomForest | ExtraTrees | GradientBoosting | NearestNe
 
 
 Folds = Annotated[int, Meta(ge=2, le=20, description="Also cross-validate, on the training rows, in so many parts.")]
-Delimiter = Annotated[str, Meta(pattern=r'^[^"\r\n]$', description="Found out when left out.")]
+Delimiter = Annotated[str, Meta(pattern=r'^([^"\w\s]|[ \t])$', description="Found out when left out.")]
 
 
 class TrainModel(Payload, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ def _probe(name: str, queue: str, runs_in: RunsIn) -> Task:
 
 
 TASKS = (
-    _probe("probe", "cpu", RunsIn.PROCESS),
+    _probe("probe", "probe", RunsIn.PROCESS),
     _probe("probe-thread", "io", RunsIn.THREAD),
     _probe("probe-event-loop", "io", RunsIn.EVENT_LOOP),
 )

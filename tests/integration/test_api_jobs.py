@@ -1,0 +1,346 @@
+"""Jobs over HTTP, on each kind of store."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+from sqlalchemy import func, select
+
+from offload_shared.job import Cancelled, Failed, Failure, Progress, Succeeded, Usage
+from offload_shared.store import leases
+from offload_shared.store.schema import job as job_table
+from tests.api import Api, problem, running_api
+from tests.servers.session import Servers
+
+UNKNOWN_ID = "0" * 32
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One API on each kind of store; no test minds the jobs of the others."""
+    with ExitStack() as stack:
+        store_url = ""
+        if request.param == "postgresql":
+            servers: Servers = request.getfixturevalue("servers")
+            store_url = stack.enter_context(database_of(servers))
+        yield stack.enter_context(running_api(tmp_path_factory.mktemp("api"), store_url))
+
+
+@contextmanager
+def database_of(servers: Servers) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    servers.postgresql.create_database(name)
+    yield servers.postgresql.postgres_url(name)
+    servers.postgresql.drop_database(name)
+
+
+def count(api: Api) -> int:
+    statement = select(func.count()).select_from(job_table)
+    return int(api.database.read(lambda connection: connection.execute(statement).scalar_one()))
+
+
+def test_a_submitted_job_is_answered_202_with_its_address_and_its_state(api: Api) -> None:
+    answer = api.http.post("/v1/jobs", json={"task": "echo", "payload": {"text": "hi"}, "priority": 3})
+
+    body = answer.json()
+    assert 202 == answer.status_code
+    assert f"/v1/jobs/{body['id']}" == answer.headers["location"] == body["links"]["self"]
+    assert "1" == answer.headers["retry-after"]
+    assert ("echo", "queued", 0, 3) == (body["task"], body["state"], body["attempt"], body["priority"])
+    assert body == api.job(body["id"])
+
+
+def test_options_reach_the_store(api: Api) -> None:
+    run_at = datetime.now(UTC) + timedelta(hours=1)
+    deadline = run_at + timedelta(hours=1)
+
+    body = api.submit(
+        run_at=run_at.isoformat(),
+        deadline=deadline.isoformat(),
+        timeout_seconds=5,
+        memory_limit_mb=64,
+        max_attempts=7,
+    )
+
+    assert ("scheduled", 5, 64, 7) == (
+        body["state"],
+        body["timeout_seconds"],
+        body["memory_limit_mb"],
+        body["max_attempts"],
+    )
+    assert (run_at, deadline) == (datetime.fromisoformat(body["run_at"]), datetime.fromisoformat(body["deadline"]))
+    assert body == api.job(body["id"])
+
+
+def test_a_delayed_job_is_scheduled_and_says_when_to_ask_again(api: Api) -> None:
+    answer = api.http.post("/v1/jobs", json={"task": "echo", "payload": {}, "delay_seconds": 40})
+
+    assert "scheduled" == answer.json()["state"]
+    assert "40" == answer.headers["retry-after"]
+
+
+def test_a_repeat_of_a_key_answers_the_same_job_and_says_so(api: Api) -> None:
+    before = count(api)
+    body = {"task": "echo", "payload": {"text": "once"}}
+    first = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k-1"})
+    api.succeed(first.json()["id"])
+
+    again = api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "k-1"})
+
+    assert [202, 202] == [first.status_code, again.status_code]
+    assert first.json()["id"] == again.json()["id"]
+    assert "idempotency-replayed" not in first.headers
+    assert "true" == again.headers["idempotency-replayed"]
+    assert "succeeded" == again.json()["state"]
+    assert 1 == count(api) - before
+
+
+def test_a_repeat_may_be_written_differently_so_long_as_it_says_the_same(api: Api) -> None:
+    headers = {"Idempotency-Key": "k-2", "Content-Type": "application/json"}
+    first = api.http.post("/v1/jobs", content=b'{"task":"echo","payload":{"text":"a"},"priority":0}', headers=headers)
+
+    again = api.http.post("/v1/jobs", content=b'{ "payload": {"text": "\\u0061"}, "task": "echo" }', headers=headers)
+
+    assert first.json()["id"] == again.json()["id"]
+
+
+def test_a_key_used_for_another_body_is_refused(api: Api) -> None:
+    headers = {"Idempotency-Key": "k-3"}
+    before = count(api)
+    api.http.post("/v1/jobs", json={"task": "echo", "payload": {"text": "one"}}, headers=headers)
+
+    answer = api.http.post("/v1/jobs", json={"task": "echo", "payload": {"text": "two"}}, headers=headers)
+
+    assert 422 == answer.status_code
+    assert "/problems/idempotency-key-reused" == problem(answer)["type"]
+    assert 1 == count(api) - before
+
+
+def test_many_concurrent_repeats_of_a_key_make_one_job(api: Api) -> None:
+    before = count(api)
+
+    def submit(_: int) -> httpx2.Response:
+        body = {"task": "echo", "payload": {"text": "once"}}
+        return api.http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "together"})
+
+    with ThreadPoolExecutor(24) as threads:
+        answers = list(threads.map(submit, range(120)))
+
+    assert {202} == {answer.status_code for answer in answers}
+    assert 1 == len({answer.json()["id"] for answer in answers})
+    assert 119 == sum("idempotency-replayed" in answer.headers for answer in answers)
+    assert 1 == count(api) - before
+
+
+def test_many_concurrent_submits_each_make_their_own_job(api: Api) -> None:
+    before = count(api)
+
+    with ThreadPoolExecutor(24) as threads:
+        bodies = list(threads.map(lambda number: api.submit(payload={"text": str(number)}), range(240)))
+
+    assert 240 == len({body["id"] for body in bodies}) == count(api) - before
+
+
+def test_a_job_is_shown_with_its_attempts_progress_and_links(api: Api) -> None:
+    job_id = api.submit("probe", {"action": "return"})["id"]
+    lease = api.start(job_id)
+    leases.report(api.database, {lease: Progress(40, "four of ten")})
+
+    body = api.job(job_id)
+
+    assert ("running", 1, {"percent": 40, "message": "four of ten"}) == (
+        body["state"],
+        body["attempt"],
+        body["progress"],
+    )
+    assert {"self": f"/v1/jobs/{job_id}", "cancel": f"/v1/jobs/{job_id}/cancel"} == body["links"]
+
+
+def test_a_succeeded_job_gives_its_result_as_it_was_stored(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.succeed(job_id, b'{"text": "as  it was"}')
+
+    answer = api.http.get(f"/v1/jobs/{job_id}/result")
+    body = api.job(job_id)
+
+    assert (200, b'{"text": "as  it was"}') == (answer.status_code, answer.content)
+    assert "application/json" == answer.headers["content-type"]
+    assert f"/v1/jobs/{job_id}/result" == body["links"]["result"]
+    [attempt] = body["attempts"]
+    assert ("succeeded", 0.5, 0.25, None) == (
+        attempt["outcome"],
+        attempt["wall_seconds"],
+        attempt["cpu_seconds"],
+        attempt["error"],
+    )
+
+
+def test_a_result_that_is_not_there_yet_is_404_with_retry_after(api: Api) -> None:
+    answer = api.http.get(f"/v1/jobs/{api.submit()['id']}/result")
+
+    assert (404, "1") == (answer.status_code, answer.headers["retry-after"])
+    assert "/problems/result-not-ready" == problem(answer)["type"]
+
+
+def test_the_result_of_a_failed_job_is_409_with_its_error(api: Api) -> None:
+    job_id = api.submit("probe", {})["id"]
+    api.end(job_id, Failed(Failure.TIMEOUT, "it took longer than 5 s"))
+
+    answer = api.http.get(f"/v1/jobs/{job_id}/result")
+
+    assert 409 == answer.status_code
+    assert ("/problems/job-timeout", "it took longer than 5 s") == (problem(answer)["type"], problem(answer)["detail"])
+    assert "/problems/job-timeout" == api.job(job_id)["error"]["type"]
+
+
+def test_the_result_of_a_cancelled_job_is_409(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.http.post(f"/v1/jobs/{job_id}/cancel")
+
+    answer = api.http.get(f"/v1/jobs/{job_id}/result")
+
+    assert (409, "/problems/job-cancelled") == (answer.status_code, problem(answer)["type"])
+
+
+def test_cancelling_a_queued_job_ends_it_at_once_and_again_changes_nothing(api: Api) -> None:
+    job_id = api.submit()["id"]
+
+    answers = [api.http.post(f"/v1/jobs/{job_id}/cancel") for _ in range(2)]
+
+    assert [200, 200] == [answer.status_code for answer in answers]
+    assert ["cancelled", "cancelled"] == [answer.json()["state"] for answer in answers]
+
+
+def test_cancelling_a_running_job_is_202_until_its_worker_has_ended_it(api: Api) -> None:
+    job_id = api.submit("probe", {})["id"]
+    lease = api.start(job_id)
+
+    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
+
+    assert (202, "running", True) == (answer.status_code, answer.json()["state"], answer.json()["cancel_requested"])
+    leases.finish(api.database, lease, Cancelled(), Usage())
+    assert "cancelled" == api.job(job_id)["state"]
+
+
+def test_cancelling_a_finished_job_is_409(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.succeed(job_id)
+
+    answer = api.http.post(f"/v1/jobs/{job_id}/cancel")
+
+    assert (409, "/problems/job-finished") == (answer.status_code, problem(answer)["type"])
+
+
+@pytest.mark.parametrize("job_id", [UNKNOWN_ID, "x", "%00", "A" * 32, "..", "0" * 33])
+def test_an_unknown_id_is_404_with_the_same_body_whatever_it_looks_like(api: Api, job_id: str) -> None:
+    paths = ["", "/result", "/artifacts/model"]
+    answers = [api.http.get(f"/v1/jobs/{job_id}{path}") for path in paths]
+    answers.append(api.http.post(f"/v1/jobs/{job_id}/cancel"))
+
+    assert {404} == {answer.status_code for answer in answers}
+    assert {"/problems/not-found"} == {problem(answer)["type"] for answer in answers}
+
+
+def test_head_answers_as_get_does_without_the_body(api: Api) -> None:
+    job_id = api.submit()["id"]
+
+    got, head = (api.http.request(method, f"/v1/jobs/{job_id}") for method in ("GET", "HEAD"))
+
+    assert (200, b"") == (head.status_code, head.content)
+    assert [got.headers[name] for name in ("etag", "content-length")] == [
+        head.headers[name] for name in ("etag", "content-length")
+    ]
+
+
+def test_a_job_that_the_client_knows_is_304_until_it_changes(api: Api) -> None:
+    job_id = api.submit("probe", {})["id"]
+    headers = {"If-None-Match": api.http.get(f"/v1/jobs/{job_id}").headers["etag"]}
+
+    before = api.http.get(f"/v1/jobs/{job_id}", headers=headers)
+    api.start(job_id)
+    after = api.http.get(f"/v1/jobs/{job_id}", headers=headers)
+
+    assert (304, b"", 200) == (before.status_code, before.content, after.status_code)
+
+
+def test_a_waiting_request_is_answered_as_soon_as_the_job_changes(api: Api) -> None:
+    job_id = api.submit("probe", {})["id"]
+    etag = api.http.get(f"/v1/jobs/{job_id}").headers["etag"]
+
+    with Waiting(api, f"/v1/jobs/{job_id}", {"Prefer": "wait=20", "If-None-Match": etag}) as waiting:
+        api.start(job_id)
+        answer = waiting.answer()
+
+    assert (200, "running") == (answer.status_code, answer.json()["state"])
+    assert "wait=20" == answer.headers["preference-applied"]
+    assert waiting.seconds_after_change < 5
+
+
+def test_a_request_that_waits_for_the_result_sleeps_through_other_changes(api: Api) -> None:
+    job_id = api.submit("probe", {})["id"]
+
+    with Waiting(api, f"/v1/jobs/{job_id}/result", {"Prefer": "respond-async, wait=20"}) as waiting:
+        lease = api.start(job_id)
+        leases.report(api.database, {lease: Progress(50)})
+        leases.finish(api.database, lease, Succeeded(b'{"pid": 1}'), Usage())
+        answer = waiting.answer()
+
+    assert (200, b'{"pid": 1}') == (answer.status_code, answer.content)
+
+
+def test_waiting_for_a_job_that_has_ended_ends_at_once(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.succeed(job_id)
+    etag = api.http.get(f"/v1/jobs/{job_id}").headers["etag"]
+    started = time.monotonic()
+
+    answer = api.http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=30", "If-None-Match": etag})
+
+    assert 304 == answer.status_code
+    assert time.monotonic() - started < 10
+
+
+def test_a_wait_that_is_over_answers_what_there_is(api: Api) -> None:
+    job_id = api.submit()["id"]
+    started = time.monotonic()
+
+    answer = api.http.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=1"})
+
+    assert (200, "queued") == (answer.status_code, answer.json()["state"])
+    assert 1 <= time.monotonic() - started < 10
+
+
+class Waiting:
+    """A request under way on a thread of its own."""
+
+    def __init__(self, api: Api, path: str, headers: dict[str, str]) -> None:
+        self._api, self._path, self._headers = api, path, headers
+        self._answer: httpx2.Response | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._changed = 0.0
+        self.seconds_after_change = 0.0
+
+    def _run(self) -> None:
+        self._answer = self._api.http.get(self._path, headers=self._headers)
+
+    def __enter__(self) -> "Waiting":
+        self._thread.start()
+        self._thread.join(0.3)  # the request is to be there before the change; later, it would be answered all the same
+        assert self._thread.is_alive()
+        return self
+
+    def answer(self) -> httpx2.Response:
+        changed = time.monotonic()
+        self._thread.join(20)
+        self.seconds_after_change = time.monotonic() - changed
+        assert self._answer is not None
+        return self._answer
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
