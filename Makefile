@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-$(READY): requirements/uv.txt requirements/dev.txt pyproject.toml shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml tests/probe/pyproject.toml
+$(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml tests/probe/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Offload needs Python 3.11 or newer; name one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@echo "Setting up $(VENV) ..."
@@ -52,6 +52,7 @@ LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 
 lock: $(READY) ## Renew the pinned, hashed requirements
 	@echo uv | $(BIN)/$(LOCK) - -o requirements/uv.txt
+	@echo hatchling | $(BIN)/$(LOCK) - -o requirements/build.txt
 	@$(BIN)/$(LOCK) shared/pyproject.toml services/api/pyproject.toml -o requirements/api.txt
 	@$(BIN)/$(LOCK) shared/pyproject.toml services/worker/pyproject.toml -o requirements/worker.txt
 	@$(BIN)/$(LOCK) --group dev shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml \

@@ -35,7 +35,7 @@ from offload_worker.sweeper import SweeperThread
 from offload_worker.watchdog import Watchdog
 
 #: How long a consumer may sit idle before it looks whether the worker ends.
-DRAMATIQ_TIMEOUT_MILLISECONDS = 1000
+DRAMATIQ_TIMEOUT_MILLISECONDS = 500
 HEARTBEAT_SECONDS = 30
 BLOCKED_SECONDS = 30
 

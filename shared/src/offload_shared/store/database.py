@@ -30,14 +30,15 @@ _log = logging.getLogger(__name__)
 class Database:
     """The store's connections, shared by the threads of a process; connects on first use.
 
+    Raises `SettingsInvalid` for a URL that cannot be read, `StoreUnavailable` when SQLite's folder cannot be made.
     `clock` gives the time in seconds since the epoch to SQLite, which has no clock fine enough; PostgreSQL has its own.
     """
 
     def __init__(self, url: str, *, connections: int = 8, clock: Callable[[], float] = time.time) -> None:
         self.url = _parsed(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        if self.sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        if self.sqlite:
+            _make_folder(Path(self.url.database or "").parent)
         self._engine = create_engine(
             self.url,
             pool_size=connections,
@@ -118,9 +119,19 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
-    except ArgumentError:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise SettingsInvalid(f"the store's URL {without_password(url)!r} cannot be read") from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SettingsInvalid(f"the store's URL {url!r} names no file: API and workers could not share it")
+    return parsed
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"the store's folder {str(folder)!r} cannot be made: {error.strerror}") from None
 
 
 def _sqlite_arguments() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from offload_worker.slots import Slots
 
 #: How long hints may wait for a slot before they go back to the queue, for other workers.
 PATIENCE_SECONDS = 0.02
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 0.5
 MOST_PREFETCHED = 32
 LONGEST_PAUSE_SECONDS = 10.0
 

@@ -36,7 +36,7 @@ class StoreConsumer(HintConsumer):
 
     def __next__(self) -> MessageProxy | None:
         """Return the next due job's message, or None after a while without one."""
-        if not self.slots.wait(1.0):
+        if not self.slots.wait(0.5):
             self._found.clear()  # looked up before the wait: others may have taken them
             return None
         if not self._found and not self._look():

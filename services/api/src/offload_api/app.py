@@ -1,0 +1,31 @@
+"""The Litestar application: routes, errors, and what runs beside the requests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from offload_api import problems
+from offload_api.background import Background
+from offload_api.routes import files, health, jobs, schema, tasks
+from offload_api.services import Services
+
+
+def create_app(services: Services) -> Litestar:
+    """Return the application on top of its services; connects to nothing until it is started."""
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        async with Background(services):
+            yield
+
+    return Litestar(
+        route_handlers=[jobs.router, tasks.router, files.router, health.router, schema.router],
+        dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
+        exception_handlers=problems.HANDLERS,
+        lifespan=[running],
+        logging_config=None,
+        openapi_config=None,
+        request_max_body_size=None,  # each route keeps its own limit, while reading
+    )

@@ -1,0 +1,64 @@
+"""What an API process does beside answering requests: publishes, relays, sweeps."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from offload_api.relay import Relay
+from offload_api.services import Services
+from offload_shared.errors import StoreUnavailable
+
+RELAY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Background:
+    """Runs for the length of an `async with` block."""
+
+    def __init__(self, services: Services) -> None:
+        self._publisher = services.publisher
+        self._relay = Relay(services.store, services.publisher) if services.publisher else None
+        self._sweeper = services.sweeper
+        self._sweep_seconds = services.settings.sweep_seconds
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
+        if self._publisher is not None and self._relay is not None:
+            self._publisher.start()
+            self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """End; what was not published yet is left to the next relay."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._publisher is not None and self._relay is not None:
+            await self._publisher.stop()
+            with suppress(StoreUnavailable):
+                await self._relay.note_confirmed()
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(self._sweeper.sweep)
+
+
+async def _repeat(step: Callable[[], Awaitable[object]], pause_seconds: float) -> None:
+    failing = False
+    while True:
+        await asyncio.sleep(pause_seconds)
+        try:
+            await step()
+        except StoreUnavailable as error:
+            if not failing:
+                _log.warning("the relay waits for the store: %s", error)
+            failing = True
+        except Exception:  # noqa: BLE001 - one bad step must not end all further ones
+            _log.exception("a step in the background failed")
+        else:
+            failing = False

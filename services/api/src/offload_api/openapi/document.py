@@ -1,0 +1,31 @@
+"""The OpenAPI 3.1 document of this API, with every task it knows."""
+
+from typing import Any
+
+from offload_api.openapi.components import schemas
+from offload_api.openapi.operations import HEADERS, PATHS, TEXT
+from offload_api.services import Services
+
+VERSION = "1.0.0"  # of the HTTP contract
+DESCRIPTION = "Takes heavy work off a web request. Submit a typed job, follow it, fetch its result."
+TAGS = {
+    "jobs": "Submit work and follow it.",
+    "files": "What jobs read and leave behind.",
+    "tasks": "What can be submitted.",
+    "health": "For whoever runs the service.",
+}
+
+
+def document(services: Services) -> dict[str, Any]:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Offload", "version": VERSION, "description": DESCRIPTION, "license": {"name": "MIT"}},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "paths": PATHS,
+        "components": {
+            "schemas": schemas(services.submissions, services.tasks),
+            "headers": {name: {"description": text, "schema": TEXT} for name, text in HEADERS.items()},
+        },
+    }

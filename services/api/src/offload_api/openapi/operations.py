@@ -1,0 +1,232 @@
+"""What OpenAPI says of each address; the tests hold it to the routes there are."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from offload_api.openapi.components import Schema, ref
+from offload_api.problems import MEDIA_TYPE as PROBLEM
+
+JSON = "application/json"
+ANY = "*/*"
+TEXT: Schema = {"type": "string"}
+BYTES: Schema = {"type": "string", "format": "binary"}
+
+ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+#: What a status outside of success means; some addresses have a word of their own for it.
+PROBLEMS = {
+    400: "The request is malformed.",
+    404: "There is no such thing, or it is somebody else's.",
+    409: "The job has ended otherwise.",
+    413: "The body is larger than allowed.",
+    415: "The body is of a kind that is not taken here.",
+    416: "The range begins behind the end; Content-Range has the size.",
+    422: "The request breaks a rule; `errors` has an entry for each bad field.",
+    503: "The store is not available; repeat the request, with its Idempotency-Key.",
+}
+
+JOB_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+FILE_HEADERS = ("ETag", "Repr-Digest", "Content-Disposition", "Accept-Ranges")
+
+#: Every header that is answered, and what it says.
+HEADERS = {
+    "ETag": "Names this version of what is answered; send it back in If-None-Match.",
+    "Location": "The address of what was made.",
+    "Retry-After": "After so many seconds it makes sense to ask again; there while the job has not ended.",
+    "Preference-Applied": "The wait, in seconds, that was granted.",
+    "Idempotency-Replayed": "`true` when an earlier request with this key made the job.",
+    "Content-Range": "The bytes that are sent, and the size of the whole.",
+    "Accept-Ranges": "`bytes`",
+    "Content-Disposition": "The name to save the file by.",
+    "Repr-Digest": "The SHA-256 of the whole file (RFC 9530).",
+}
+
+
+def parameter(name: str, where: str, schema: Schema, description: str) -> Schema:
+    """Return a parameter; one in the path is required."""
+    return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": description}
+
+
+IF_NONE_MATCH = parameter("If-None-Match", "header", TEXT, "The ETag the client has: answered 304 while it holds.")
+PREFER = parameter("Prefer", "header", TEXT, "`wait=N`: answer when there is news, after N seconds at most (30).")
+KEY = parameter(
+    "Idempotency-Key",
+    "header",
+    {"type": "string", "minLength": 1, "maxLength": 255},
+    "Makes it safe to repeat the request: one key, one job.",
+)
+RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0-99`.")
+IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
+JOB_ID = parameter("job_id", "path", ID, "A job's id.")
+FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
+TASK = parameter("name", "path", TEXT, "A task's name.")
+ARTIFACT = parameter("name", "path", TEXT, "An artifact's name.")
+DISPOSITION = parameter("Content-Disposition", "header", TEXT, 'The file\'s name: `attachment; filename="table.csv"`.')
+FILE_NAME = parameter("name", "query", TEXT, "The file's name, where headers are hard to set.")
+
+SUBMISSION_EXAMPLE = {"echo": {"value": {"task": "echo", "payload": {"text": "Hello"}, "priority": 5}}}
+
+
+def answer(description: str, schema: Schema | None, *headers: str, media_type: str = JSON) -> Schema:
+    """Return a response; without a schema it has no body."""
+    response: Schema = {"description": description}
+    if headers:
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+    if schema is not None:
+        response["content"] = {media_type: {"schema": schema}}
+    return response
+
+
+def operation(
+    name: str,
+    tag: str,
+    summary: str,
+    answers: Mapping[int, Schema],
+    *problems: int,
+    parameters: tuple[Schema, ...] = (),
+    body: Schema | None = None,
+) -> Schema:
+    """Return an operation with its successes and, by their status, the problems it can answer."""
+    refused = {status: answer(PROBLEMS[status], ref("ProblemDetails"), media_type=PROBLEM) for status in problems}
+    made: Schema = {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "parameters": list(parameters),
+        "responses": {str(status): each for status, each in sorted({**answers, **refused}.items())},
+    }
+    if body is not None:
+        made["requestBody"] = {"required": True, "content": body}
+    return made
+
+
+def readable(made: Schema) -> dict[str, Schema]:
+    """Return the operations GET and HEAD: the same, but that HEAD has no body."""
+    name = made["operationId"]
+    bare = {status: {k: v for k, v in each.items() if k != "content"} for status, each in made["responses"].items()}
+    head = {**made, "operationId": f"head{name[0].upper()}{name[1:]}", "responses": bare}
+    return {"get": made, "head": head}
+
+
+def unchanged(*headers: str) -> Schema:
+    """Return the answer to a client that is up to date."""
+    return answer("It is as the client knows it.", None, *headers)
+
+
+_JOB = ref("JobView")
+_FILE = {
+    200: answer("The whole file.", BYTES, *FILE_HEADERS, media_type=ANY),
+    206: answer("The range that was asked for.", BYTES, *FILE_HEADERS, "Content-Range", media_type=ANY),
+    304: unchanged("ETag"),
+}
+
+PATHS: dict[str, dict[str, Any]] = {
+    "/v1/jobs": {
+        "post": operation(
+            "submitJob",
+            "jobs",
+            "Submit a job. Answered 202 once it is stored: it will run, and end, whatever happens.",
+            {202: answer("The job, stored.", _JOB, *JOB_HEADERS, "Location", "Idempotency-Replayed")},
+            *(400, 404, 413, 415, 422, 503),
+            parameters=(KEY,),
+            body={JSON: {"schema": ref("Submission"), "examples": SUBMISSION_EXAMPLE}},
+        ),
+    },
+    "/v1/jobs/{job_id}": readable(
+        operation(
+            "getJob",
+            "jobs",
+            "Look at a job, or wait for it to change.",
+            {200: answer("The job.", _JOB, *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
+            *(404, 503),
+            parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/jobs/{job_id}/result": readable(
+        operation(
+            "getResult",
+            "jobs",
+            "Fetch a job's result, or wait for it. 404 before there is one, 409 when there will be none.",
+            {200: answer("What the handler returned.", ref("Result"), *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
+            *(404, 409, 503),
+            parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/jobs/{job_id}/cancel": {
+        "post": operation(
+            "cancelJob",
+            "jobs",
+            "Cancel a job.",
+            {
+                200: answer("It is cancelled.", _JOB, *JOB_HEADERS),
+                202: answer("It runs; its worker will end it.", _JOB, *JOB_HEADERS),
+            },
+            *(404, 409, 503),
+            parameters=(JOB_ID,),
+        ),
+    },
+    "/v1/jobs/{job_id}/artifacts/{name}": readable(
+        operation(
+            "getArtifact",
+            "files",
+            "Download a file that a job left behind.",
+            _FILE,
+            *(404, 416, 503),
+            parameters=(JOB_ID, ARTIFACT, RANGE, IF_RANGE, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/files": {
+        "post": operation(
+            "uploadFile",
+            "files",
+            "Upload a file for jobs to read; the body is the file itself, in any media type but multipart/form-data.",
+            {201: answer("The file, stored.", ref("FileView"), "Location", "ETag")},
+            *(400, 413, 415, 503),
+            parameters=(DISPOSITION, FILE_NAME),
+            body={ANY: {"schema": BYTES}},
+        ),
+    },
+    "/v1/files/{file_id}": readable(
+        operation(
+            "getFile",
+            "files",
+            "Download an uploaded file.",
+            _FILE,
+            *(404, 416, 503),
+            parameters=(FILE_ID, RANGE, IF_RANGE, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/tasks": readable(
+        operation(
+            "listTasks",
+            "tasks",
+            "List the tasks there are, with JSON Schemas of what they take and give.",
+            {200: answer("Every task.", ref("TaskList"), "ETag"), 304: unchanged("ETag")},
+            parameters=(IF_NONE_MATCH,),
+        )
+    ),
+    "/v1/tasks/{name}": readable(
+        operation(
+            "getTask",
+            "tasks",
+            "Look at one task.",
+            {200: answer("The task.", ref("TaskView"), "ETag"), 304: unchanged("ETag")},
+            404,
+            parameters=(TASK, IF_NONE_MATCH),
+        )
+    ),
+    "/health/live": readable(
+        operation("getLiveness", "health", "Ask for a sign of life.", {200: answer("It answers.", ref("Liveness"))})
+    ),
+    "/health/ready": readable(
+        operation(
+            "getReadiness",
+            "health",
+            "Ask whether jobs can be accepted.",
+            {
+                200: answer("They can; without the broker they are kept until it is back.", ref("Readiness")),
+                503: answer("They cannot: the store is away.", ref("Readiness")),
+            },
+        )
+    ),
+}

@@ -1,0 +1,77 @@
+"""uvicorn's HTTP/1.1 protocol with a limit on headers, and with problem details where no application is reached."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from offload_api.problems import MEDIA_TYPE, ProblemDetails
+
+LARGEST_HEADERS_BYTES = 64 * 1024
+SLOWEST_HEADERS_SECONDS = 10.0
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection: one that dribbles its headers in, or never ends them, is closed."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._headers_bytes: int | None = 0  # of the request that begins; None once its headers are complete
+        self._headers_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._begin_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._end_headers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to headers: the parser would gather them without limit."""
+        super().data_received(data)
+        if self._headers_bytes is not None:
+            self._headers_bytes += len(data)
+            if self._headers_bytes > LARGEST_HEADERS_BYTES and not self.transport.is_closing():
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's headers are too large.")
+
+    def on_message_begin(self) -> None:
+        """Begin to count, also for a further request of the connection."""
+        super().on_message_begin()
+        if self._headers_bytes is None:
+            self._begin_headers()
+
+    def on_headers_complete(self) -> None:
+        """Let the request begin."""
+        self._end_headers()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _begin_headers(self) -> None:
+        self._headers_bytes = 0
+        self._headers_timer = self.loop.call_later(SLOWEST_HEADERS_SECONDS, self._too_slow)
+
+    def _end_headers(self) -> None:
+        self._headers_bytes = None
+        if self._headers_timer is not None:
+            self._headers_timer.cancel()
+            self._headers_timer = None
+
+    def _too_slow(self) -> None:
+        if not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time.")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        kind = status.phrase.lower().replace(" ", "-")
+        details = ProblemDetails(type=f"/problems/{kind}", title=status.phrase, status=status, detail=detail)
+        body = msgspec.json.encode(details)
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self.transport.close()

@@ -1,0 +1,70 @@
+"""Reads a job for a request, after waiting for it where the client prefers so."""
+
+import asyncio
+import math
+import re
+from collections.abc import Callable
+
+from offload_api.bodies import AnyRequest
+from offload_api.headers import preferred_wait_seconds
+from offload_api.problems import not_found
+from offload_api.services import Services
+from offload_shared.job import Job, JobState
+from offload_shared.store import jobs
+
+LONGEST_RETRY_SECONDS = 60
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def require_id(value: str, what: str) -> str:
+    """Return an id that can be one of ours; raises `Problem` 404."""
+    if not _ID.fullmatch(value):
+        raise not_found(what)
+    return value
+
+
+async def find_job(services: Services, job_id: str) -> Job:
+    """Return a job as it stands; raises `Problem` 404."""
+    job = await services.store.run(jobs.get, require_id(job_id, "job"))
+    if job is None:
+        raise not_found("job")
+    return job
+
+
+async def await_job(
+    services: Services, request: AnyRequest, job_id: str, *, settled: Callable[[Job, Job], bool]
+) -> Job:
+    """Return a job once `settled(first, now)` says so, or the time the client prefers to wait is over.
+
+    `first` is the job as it stood when the request came. Raises `Problem` 404.
+    """
+    first = job = await find_job(services, job_id)
+    clock = asyncio.get_running_loop().time
+    end = clock() + preferred_wait_seconds(request.headers)
+    while not settled(first, job) and (left := end - clock()) > 0:
+        if not await services.watch.changed(job_id, job.version, seconds=left, receive=request.receive):
+            break
+        job = await find_job(services, job_id)
+    return job
+
+
+def etag(job: Job) -> str:
+    """Return the entity tag of a job: its version, and its state where that changes by time alone."""
+    return f'"{job.version}-{job.shown_state}"'
+
+
+def job_headers(job: Job, *, waited_seconds: int = 0) -> dict[str, str]:
+    """Return the headers that go with any sight of a job; a wait that was granted is told of."""
+    headers = {"ETag": etag(job), "Cache-Control": "private, no-cache", "Vary": "Prefer"}
+    if not job.state.final:
+        headers["Retry-After"] = str(retry_seconds(job))
+    if waited_seconds:
+        headers["Preference-Applied"] = f"wait={waited_seconds}"
+    return headers
+
+
+def retry_seconds(job: Job) -> int:
+    """Return when it makes sense to ask again: soon, or when a scheduled job is to start."""
+    ahead = (job.run_at - job.now).total_seconds() if job.state is JobState.QUEUED else 0
+    return min(max(1, math.ceil(round(ahead, 1))), LONGEST_RETRY_SECONDS)

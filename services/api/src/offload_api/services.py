@@ -1,0 +1,62 @@
+"""What the routes work with, put together once at the start."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from offload_api.coalescing import Coalescer
+from offload_api.publisher import Publisher
+from offload_api.settings import ApiSettings
+from offload_api.store import Store
+from offload_api.submissions import Submissions
+from offload_api.waiting import JobWatch
+from offload_shared.artifacts import Artifacts
+from offload_shared.job import NewJob
+from offload_shared.store import jobs
+from offload_shared.store.database import Database
+from offload_shared.store.jobs import Added
+from offload_shared.store.sweeper import Sweeper
+from offload_shared.tasks.task import Task
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one API process; `publisher` is None where workers read the store themselves."""
+
+    settings: ApiSettings
+    tasks: dict[str, Task]
+    store: Store
+    artifacts: Artifacts
+    publisher: Publisher | None
+    sweeper: Sweeper
+    submissions: Submissions
+    additions: Coalescer[NewJob, Added]
+    watch: JobWatch
+
+
+def assemble(
+    settings: ApiSettings,
+    tasks: dict[str, Task],
+    database: Database,
+    artifacts: Artifacts,
+    publisher: Publisher | None,
+) -> Services:
+    """Return the services on top of a store, an artifact storage and a publisher."""
+    store = Store(database, threads=settings.store_threads, answer_seconds=settings.store_answer_seconds)
+
+    async def add(new: Sequence[NewJob]) -> Sequence[Added]:
+        return await store.run(jobs.add, new)
+
+    async def versions(job_ids: Sequence[str]) -> dict[str, int]:
+        return await store.run(jobs.versions, job_ids)
+
+    return Services(
+        settings=settings,
+        tasks=tasks,
+        store=store,
+        artifacts=artifacts,
+        publisher=publisher,
+        sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
+        submissions=Submissions(tasks, settings),
+        additions=Coalescer(add),
+        watch=JobWatch(versions),
+    )

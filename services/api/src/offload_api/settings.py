@@ -1,0 +1,24 @@
+"""The API's settings: what both services share, and what is the HTTP service's own."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from offload_shared.settings import Seconds, SharedSettings
+
+Bytes = Annotated[int, Meta(ge=1)]
+
+
+class ApiSettings(SharedSettings, frozen=True, kw_only=True):
+    """Read from the environment: `OFFLOAD_PORT` and so on."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000  # 0: any that is free
+    max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
+    max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file
+    max_timeout_seconds: Annotated[float, Meta(gt=0)] = 7 * 86_400.0  # the most a client may ask for
+    max_memory_limit_mb: Annotated[int, Meta(ge=1)] = 16_384
+    max_attempts_limit: Annotated[int, Meta(ge=1)] = 20
+    store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
+    store_answer_seconds: Seconds = 2.5  # past it a request is answered 503
+    shutdown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10  # for requests in flight to be answered

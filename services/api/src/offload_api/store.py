@@ -1,0 +1,42 @@
+"""The store as the event loop uses it: its verbs wait for the disk or the network, so each runs on a thread."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from offload_shared.errors import CommitUnknown
+from offload_shared.store.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """A small pool of threads around a database.
+
+    `answer_seconds` bounds every call: a store that accepts connections and answers nothing counts as down.
+    """
+
+    def __init__(self, database: Database, *, threads: int, answer_seconds: float) -> None:
+        self._database = database
+        self._answer_seconds = answer_seconds
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store")
+
+    async def run(self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `verb(database, ...)` on a thread; raises what it raises, and `CommitUnknown` when it takes too long.
+
+        A caller that is cancelled does not interrupt a verb that has begun.
+        """
+        call = partial(verb, self._database, *args, **kwargs)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except TimeoutError:
+            raise CommitUnknown(f"the store did not answer within {self._answer_seconds:g} s") from None
+
+    def close(self) -> None:
+        """Let go of the threads and connections; calls that have begun come to their end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._database.dispose()

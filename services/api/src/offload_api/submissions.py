@@ -1,0 +1,148 @@
+"""Submitted jobs: the typed body `POST /v1/jobs` takes, one type a task, and how it becomes a row of the store."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import reduce
+from http import HTTPStatus
+from operator import or_
+from typing import Annotated, Any, cast
+
+import msgspec
+from msgspec import Meta
+
+from offload_api import strictness
+from offload_api.problems import FieldError, Problem, invalid, malformed
+from offload_api.settings import ApiSettings
+from offload_api.validation import field_errors
+from offload_shared.ids import new_id
+from offload_shared.job import NewJob
+from offload_shared.tasks.task import Task
+
+#: Between these every database, driver and time zone can hold a time.
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+LONGEST_DELAY_SECONDS = 10 * 366 * 86_400
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of every task's body: the options that any job has. The payload is each task's own."""
+
+    payload: Any
+    priority: Annotated[int, Meta(ge=0, le=9, description="9 goes before 0.")] = 0
+    run_at: Annotated[Moment | None, Meta(description="Not before this time (RFC 3339, with its zone).")] = None
+    delay_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=LONGEST_DELAY_SECONDS)] | None,
+        Meta(description="Not before so many seconds from now; instead of `run_at`."),
+    ] = None
+    deadline: Annotated[Moment | None, Meta(description="The job fails if it has not started by then.")] = None
+    timeout_seconds: float | None = None
+    memory_limit_mb: int | None = None
+    max_attempts: int | None = None
+
+
+class _Named(msgspec.Struct):
+    task: str
+
+
+class Submissions:
+    """Decodes submitted jobs of the tasks there are, within what the operator allows."""
+
+    def __init__(self, tasks: Mapping[str, Task], settings: ApiSettings) -> None:
+        self._tasks = tasks
+        self.kinds = {name: submission_type(task, settings) for name, task in tasks.items()}
+        #: All of them as one type, told apart by `task`.
+        self.union: Any = reduce(or_, self.kinds.values())
+        self._decoder = msgspec.json.Decoder(self.union)
+
+    def decode(self, body: bytes, idempotency_key: str | None) -> NewJob:
+        """Return the job that a body describes; raises `Problem` 400, 404 or 422."""
+        strictness.require_sound(body)
+        try:
+            submission = self._decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise self._refusal(body) from None
+        strictness.require_printable(body)
+        if errors := list(_contradictions(submission)):
+            raise invalid(errors)
+        return self._new_job(submission, idempotency_key)
+
+    def _new_job(self, submission: Submission, idempotency_key: str | None) -> NewJob:
+        task = self._tasks[str(submission.__struct_config__.tag)]
+        return NewJob(
+            id=new_id(),
+            task=task.name,
+            task_version=task.version,
+            queue=task.queue,
+            payload=msgspec.json.encode(submission.payload).decode(),
+            priority=submission.priority,
+            timeout_seconds=submission.timeout_seconds or task.timeout_seconds,
+            memory_limit_mb=submission.memory_limit_mb or task.memory_limit_mb,
+            max_attempts=submission.max_attempts or task.max_attempts,
+            delay_seconds=submission.delay_seconds or 0.0,
+            run_at=submission.run_at,
+            deadline_at=submission.deadline,
+            idempotency_key=idempotency_key,
+            fingerprint=_fingerprint(submission) if idempotency_key else None,
+        )
+
+    def _refusal(self, body: bytes) -> Problem:
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return malformed(f"The body is not JSON: {error}.")
+        if errors := field_errors(value, _Named):
+            return invalid(errors)
+        kind = self.kinds.get(value["task"])
+        return invalid(field_errors(value, kind)) if kind else unknown_task()
+
+
+def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
+    """Return the type of the body that submits a job of this task."""
+    longest = Meta(gt=0, le=settings.max_timeout_seconds, description=f"Instead of {task.timeout_seconds:g}.")
+    largest = Meta(ge=1, le=settings.max_memory_limit_mb, description=f"Instead of {task.memory_limit_mb}.")
+    most = Meta(ge=1, le=settings.max_attempts_limit, description=f"Instead of {task.max_attempts}.")
+    made = msgspec.defstruct(
+        _type_name(task),
+        [
+            ("payload", task.payload),
+            ("timeout_seconds", Annotated[float, longest] | None, None),
+            ("memory_limit_mb", Annotated[int, largest] | None, None),
+            ("max_attempts", Annotated[int, most] | None, None),
+        ],
+        bases=(Submission,),
+        namespace={"__doc__": task.summary},
+        tag_field="task",
+        tag=task.name,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    return cast("type[Submission]", made)
+
+
+def _contradictions(submission: Submission) -> Iterator[FieldError]:
+    for name, moment in (("run_at", submission.run_at), ("deadline", submission.deadline)):
+        if moment is not None and not EARLIEST <= moment <= LATEST:
+            yield FieldError(f"/{name}", f"is not between the years {EARLIEST.year} and {LATEST.year}")
+    if submission.run_at is None:
+        return
+    if submission.delay_seconds is not None:
+        yield FieldError("/delay_seconds", "excludes `run_at`")
+    if submission.deadline is not None and submission.deadline <= submission.run_at:
+        yield FieldError("/deadline", "is not after `run_at`")
+
+
+def _type_name(task: Task) -> str:
+    return "Submit" + "".join(word.capitalize() for word in task.name.split("-"))
+
+
+def _fingerprint(submission: Submission) -> str:
+    return hashlib.sha256(msgspec.json.encode(submission, order="deterministic")).hexdigest()
+
+
+def unknown_task() -> Problem:
+    """Return the answer to a task's name that is none."""
+    detail = "There is no such task; GET /v1/tasks lists those there are."
+    return Problem(HTTPStatus.NOT_FOUND, "unknown-task", "Unknown task", detail)

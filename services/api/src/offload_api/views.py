@@ -1,0 +1,142 @@
+"""Jobs, tasks and files as clients see them."""
+
+from datetime import datetime
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+import msgspec
+
+from offload_shared.job import Attempt, Failure, Job, JobState, Progress, StoredFile, error_body
+
+ShownState = Literal["scheduled", "queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobError(msgspec.Struct, frozen=True):
+    """How a job or an attempt of it failed: a problem object (RFC 9457)."""
+
+    type: str
+    title: str
+    detail: str
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that has ended."""
+
+    number: int
+    outcome: Literal["succeeded", "failed", "cancelled", "released"]
+    failure: Failure | None
+    started_at: datetime
+    finished_at: datetime
+    wall_seconds: float
+    cpu_seconds: float | None
+    peak_memory_mb: float | None
+    error: JobError | None
+
+
+class ArtifactView(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a job left behind."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    href: str
+
+
+class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where to go from here; a link that leads nowhere now is left out."""
+
+    self: str
+    result: str | None = None
+    cancel: str | None = None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job."""
+
+    id: str
+    task: str
+    state: ShownState
+    attempt: int
+    max_attempts: int
+    priority: int
+    created_at: datetime
+    run_at: datetime
+    deadline: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    timeout_seconds: float
+    memory_limit_mb: int
+    cancel_requested: bool
+    progress: Progress | None
+    error: JobError | None
+    attempts: list[AttemptView]
+    artifacts: list[ArtifactView]
+    links: JobLinks
+
+
+def job_path(job_id: str) -> str:
+    """Return the address of a job."""
+    return f"/v1/jobs/{job_id}"
+
+
+def job_view(job: Job) -> JobView:
+    """Return what a client is shown of a job."""
+    return JobView(
+        id=job.id,
+        task=job.task,
+        state=cast("ShownState", job.shown_state),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        priority=job.priority,
+        created_at=job.created_at,
+        run_at=job.run_at,
+        deadline=job.deadline_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        timeout_seconds=job.timeout_seconds,
+        memory_limit_mb=job.memory_limit_mb,
+        cancel_requested=job.cancel_requested,
+        progress=job.progress,
+        error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
+        attempts=[_attempt(each) for each in job.attempts],
+        artifacts=[_artifact(job, each) for each in job.artifacts],
+        links=_links(job),
+    )
+
+
+def _error(failure: Failure | None, detail: str | None) -> JobError | None:
+    return JobError(**error_body(failure, detail or "")) if failure else None
+
+
+def _attempt(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        outcome=cast("Any", attempt.outcome),
+        failure=attempt.failure,
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        wall_seconds=attempt.wall_seconds,
+        cpu_seconds=attempt.cpu_seconds,
+        peak_memory_mb=attempt.peak_memory_mb,
+        error=_error(attempt.failure, attempt.detail),
+    )
+
+
+def _artifact(job: Job, stored: StoredFile) -> ArtifactView:
+    return ArtifactView(
+        name=stored.name,
+        media_type=stored.media_type,
+        size=stored.size,
+        sha256=stored.sha256,
+        href=f"{job_path(job.id)}/artifacts/{quote(stored.name, safe='')}",
+    )
+
+
+def _links(job: Job) -> JobLinks:
+    here = job_path(job.id)
+    return JobLinks(
+        self=here,
+        result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
+        cancel=None if job.state.final else f"{here}/cancel",
+    )

@@ -1,0 +1,93 @@
+"""Waits for jobs to change on behalf of many requests: one reader of the store, and none while nobody waits.
+
+The store is asked, not the broker, so it works alike with any number of API instances.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+from litestar.types import Receive
+
+from offload_shared.errors import StoreUnavailable
+
+INTERVAL_SECONDS = 0.03
+MOST_WAITERS = 2000  # further requests are answered at once: to wait is a preference, not a promise
+
+_log = logging.getLogger(__name__)
+
+
+class _Waiter(msgspec.Struct, eq=False):
+    job_id: str
+    version: int
+    woken: asyncio.Future[bool]  # True: the job has changed
+
+
+class JobWatch:
+    """`versions` returns the current version of each job id it is given."""
+
+    def __init__(
+        self,
+        versions: Callable[[Sequence[str]], Awaitable[dict[str, int]]],
+        *,
+        interval_seconds: float = INTERVAL_SECONDS,
+    ) -> None:
+        self._versions = versions
+        self._interval_seconds = interval_seconds
+        self._waiters: set[_Waiter] = set()
+        self._poller: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def changed(self, job_id: str, version: int, *, seconds: float, receive: Receive) -> bool:
+        """Return True as soon as the job has another version; False after `seconds`, or when the client has left."""
+        if self._closed or len(self._waiters) >= MOST_WAITERS:
+            return False
+        waiter = _Waiter(job_id, version, asyncio.get_running_loop().create_future())
+        self._waiters.add(waiter)
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll())
+        left = asyncio.create_task(_client_left(receive))
+        ends: set[asyncio.Future[Any]] = {waiter.woken, left}
+        try:
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return waiter.woken.done() and waiter.woken.result()
+        finally:
+            left.cancel()
+            self._waiters.discard(waiter)
+
+    def close(self) -> None:
+        """Wake everybody, so that the process can end: each is answered as if its time were over."""
+        self._closed = True
+        for waiter in self._waiters:
+            _wake(waiter, changed=False)
+
+    async def _poll(self) -> None:
+        try:
+            while self._waiters:
+                await asyncio.sleep(self._interval_seconds)
+                await self._look()
+        finally:
+            self._poller = None
+
+    async def _look(self) -> None:
+        waiters = list(self._waiters)
+        try:
+            versions = await self._versions(list({waiter.job_id for waiter in waiters}))
+        except StoreUnavailable as error:
+            _log.debug("waiting goes on: %s", error)
+            return
+        for waiter in waiters:
+            if versions.get(waiter.job_id) != waiter.version:
+                _wake(waiter, changed=True)
+
+
+def _wake(waiter: _Waiter, *, changed: bool) -> None:
+    if not waiter.woken.done():
+        waiter.woken.set_result(changed)
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,38 @@
+"""A job without a worker: a handler's second argument over a folder of the test's own."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from offload_worker.handle import JobRejected
+
+
+@dataclass
+class FakeJob:
+    """A `JobHandle` whose files and artifacts lie in `folder`, and which remembers what it was told."""
+
+    folder: Path
+    id: str = "0" * 32
+    attempt: int = 1
+    reports: list[tuple[float, str]] = field(default_factory=list)
+    artifacts: dict[str, str] = field(default_factory=dict)  # the media type by name
+
+    def upload(self, file_id: str, content: bytes) -> str:
+        """Store a file as a client would have, and return its id."""
+        (self.folder / file_id).write_bytes(content)
+        return file_id
+
+    def progress(self, percent: float, message: str = "") -> None:
+        self.reports.append((percent, message))
+
+    def check_cancelled(self) -> None:
+        pass
+
+    def file(self, file_id: str) -> Path:
+        path = self.folder / file_id
+        if not path.exists():
+            raise JobRejected(f"there is no file {file_id}")
+        return path
+
+    def artifact(self, name: str, media_type: str) -> Path:
+        self.artifacts[name] = media_type
+        return self.folder / name

@@ -1,0 +1,88 @@
+"""The OpenAPI document is valid, complete, and made of the types that are decoded to."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from openapi_spec_validator import validate
+
+from offload_api.app import create_app
+from offload_api.openapi.document import document
+from offload_api.services import Services, assemble
+from offload_api.settings import ApiSettings
+from offload_shared.artifacts import Artifacts
+from offload_shared.store.database import Database
+from offload_shared.tasks import registry
+from offload_shared.tasks.echo import ECHO
+
+UNDOCUMENTED = {"/", "/schema/openapi.json"}
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    database = Database(f"sqlite:///{tmp_path / 'offload.db'}")
+    artifacts = Artifacts((tmp_path / "artifacts").as_uri())
+    return assemble(ApiSettings(), registry(), database, artifacts, None)
+
+
+def served(services: Services) -> dict[str, Any]:
+    """Return the document as clients read it."""
+    return dict(msgspec.json.decode(msgspec.json.encode(document(services))))
+
+
+def test_the_document_is_valid_openapi(services: Services) -> None:
+    validate(served(services))
+
+
+def test_every_route_is_documented_and_nothing_else(services: Services) -> None:
+    app: Litestar = create_app(services)
+    routes = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and route.path not in UNDOCUMENTED
+        for method in route.methods - {"OPTIONS"}
+    }
+
+    documented = {(path, method) for path, item in document(services)["paths"].items() for method in item}
+
+    assert routes == documented
+
+
+def test_every_task_is_a_choice_told_apart_by_its_name(services: Services) -> None:
+    schemas = document(services)["components"]["schemas"]
+
+    submission = schemas["Submission"]
+    assert set(registry()) == set(submission["discriminator"]["mapping"])
+    assert len(registry()) == len(submission["oneOf"])
+    echo = schemas["SubmitEcho"]
+    assert {"enum": ["echo"]} == echo["properties"]["task"]
+    assert {"$ref": "#/components/schemas/Echo"} == echo["properties"]["payload"]
+    assert ["task", "payload"] == echo["required"]
+
+
+def test_a_single_task_is_documented_alike(services: Services, tmp_path: Path) -> None:
+    artifacts = Artifacts((tmp_path / "artifacts").as_uri())
+    alone = assemble(ApiSettings(), {"echo": ECHO}, Database(f"sqlite:///{tmp_path / 'offload.db'}"), artifacts, None)
+
+    made = served(alone)
+
+    validate(made)
+    expected = {"propertyName": "task", "mapping": {"echo": "#/components/schemas/SubmitEcho"}}
+    assert expected == made["components"]["schemas"]["Submission"]["discriminator"]
+
+
+def test_every_error_is_documented_as_problem_details(services: Services) -> None:
+    operations = [each for item in document(services)["paths"].values() for each in item.values()]
+    errors = [
+        answer["content"]
+        for each in operations
+        for status, answer in each["responses"].items()
+        if status >= "400" and "content" in answer and each["operationId"] != "getReadiness"
+    ]
+
+    expected: Any = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    assert errors
+    assert all(expected == content for content in errors)
