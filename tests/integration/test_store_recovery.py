@@ -112,6 +112,17 @@ def test_a_job_that_was_released_is_hinted_at_again_though_it_was_published_befo
     assert [job_id] == [hint.job_id for hint in hints.take_due(database, ["cpu"])]
 
 
+def test_a_confirmation_that_comes_after_the_job_was_released_does_not_hold_up_its_next_hint(
+    database: Database,
+) -> None:
+    job_id, attempt = running(database)
+    leases.finish(database, (job_id, attempt), Released(), Usage())
+
+    hints.mark_published(database, [job_id])
+
+    assert [job_id] == [hint.job_id for hint in hints.take_due(database, ["cpu"])]
+
+
 def test_a_broker_that_lost_its_messages_gets_every_due_job_again(database: Database) -> None:
     due, later = added(database), added(database, delay_seconds=3600)
     hints.mark_published(database, [due, later])

@@ -51,8 +51,11 @@ def queues_due(database: Database) -> set[str]:
 
 
 def mark_published(database: Database, job_ids: Sequence[str]) -> None:
-    """Note that these jobs were hinted at, so that the relay leaves those still queued alone for a while."""
-    fresh = job.c.id.in_(job_ids) & (job.c.state == JobState.QUEUED) & (job.c.dispatches == 0)
+    """Note that these new jobs were hinted at, so that the relay leaves those still queued alone for a while.
+
+    The confirmation may come late: a job that has run since, and is queued again, needs a hint of its own.
+    """
+    fresh = job.c.id.in_(job_ids) & (job.c.state == JobState.QUEUED) & (job.c.attempt == 0) & (job.c.dispatches == 0)
     statement = update(job).where(fresh).values(dispatches=1, publish_after=clock(REPEAT_SECONDS))
     database.write(lambda connection: connection.execute(statement))
 
