@@ -103,7 +103,7 @@ def _from_unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[b
         type="/problems/unavailable",
         title="Not available now",
         status=HTTPStatus.SERVICE_UNAVAILABLE,
-        detail=f"The {what} is not available; whether anything was done is not known. Repeat the request, with its key.",
+        detail=f"The {what} is not available; what was done is not known. Repeat the request, with its key.",
     )
     return _response(details, {"Retry-After": str(RETRY_SECONDS)})
 
