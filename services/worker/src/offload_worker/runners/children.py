@@ -134,7 +134,8 @@ class Child:
             if self._process.returncode is not None:
                 return
             with contextlib.suppress(psutil.NoSuchProcess):
-                for each in reversed(self._family()):
+                # The child before what it started: one that saw its own child die could still end as if all were well.
+                for each in self._family():
                     with contextlib.suppress(psutil.NoSuchProcess):
                         each.kill()
             with contextlib.suppress(ProcessLookupError, PermissionError):
