@@ -10,8 +10,9 @@ from offload_worker.handle import JobHandle
 from offload_worker.handlers.training.dataset import Dataset, read_dataset
 from offload_worker.handlers.training.export import to_onnx
 from offload_worker.handlers.training.export_check import Agreement, check_export
+from offload_worker.handlers.training.fitting import fit
 from offload_worker.handlers.training.importances import weigh_columns
-from offload_worker.handlers.training.models import Model, Problem, fit
+from offload_worker.handlers.training.models import Model, Problem, state_problem
 from offload_worker.handlers.training.parts import Parts, encode_parts
 from offload_worker.handlers.training.plot import draw
 from offload_worker.handlers.training.progress import Progress
@@ -43,7 +44,7 @@ def train_model(payload: TrainModel, job: JobHandle) -> TrainModelResult:
 def _train(payload: TrainModel, job: JobHandle, progress: Progress) -> TrainModelResult:
     progress.stage(0, 0, "Fetching the table")
     data = read_dataset(job.file(payload.file_id), payload, progress)
-    problem = Problem(payload.estimator, data.target.kind, len(data.target.classes), payload.seed)
+    problem = state_problem(payload, data.target)
     parts = encode_parts(problem, data, split_rows(data.target, payload.test_share, payload.seed))
     validation = _validate(payload, problem, data, parts, progress)
     fitting = progress.stage(_fit_start(payload), FIT_END, "Training")

@@ -30,8 +30,8 @@ def to_onnx(
 ) -> ModelProto:
     """Return `model` with the encoding before it, as a function of `columns`, in that order.
 
-    Its outputs are `label`, shape (rows,), and `probabilities`, shape (rows, classes); or `prediction`, shape (rows,).
-    An output that a column is named like has an underscore after its name.
+    Its outputs are `label`, strings of shape (rows,), and `probabilities`, 32-bit floats of shape (rows, classes);
+    or `prediction`, 64-bit floats of shape (rows,). One that a column is named like has an underscore appended.
     """
     file = _file(model, columns, target, classes)
     graph = Graph(file.graph, taken=[column.name for column in columns])
@@ -82,7 +82,7 @@ def _add_classes(graph: Graph, probabilities: str, classes: Sequence[str]) -> li
 
 def _add_number(graph: Graph, computed: str) -> ValueInfoProto:
     flat = graph.add("Squeeze", computed, graph.constant(np.array([1], np.int64)))
-    return _value(graph.add("Cast", flat, output="prediction", to=TensorProto.FLOAT), TensorProto.FLOAT, "rows")
+    return _value(graph.add("Identity", flat, output="prediction"), TensorProto.DOUBLE, "rows")
 
 
 def _value(name: str, kind: int, *shape: int | str) -> ValueInfoProto:

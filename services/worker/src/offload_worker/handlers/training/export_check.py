@@ -19,9 +19,9 @@ from offload_worker.handlers.training.table import Column, NumberColumn
 MOST_ROWS = 20_000
 BATCH_NUMBERS = 10_000_000  # in one table of the runtime, so that distances to all training rows fit
 
-#: Of a probability; of a number relative to how far predictions spread, and to itself, since outputs have 32 bits.
+#: Of a probability, and of a number relative to the range of the training rows.
 PROBABILITY_TOLERANCE = 1e-4
-SPREAD_TOLERANCE, RELATIVE_TOLERANCE = 1e-4, 1e-6
+RANGE_TOLERANCE = 1e-5
 
 
 class ModelMismatch(Exception):  # noqa: N818
@@ -44,7 +44,7 @@ def check_export(
     outputs = _run(file, [column.at(rows) for column in test.columns], _batch_rows(model, test.matrix), report)
     comparable = rows[_settled(model, test.matrix[rows])]
     if expected.probabilities is None:
-        return _compare_numbers(outputs[0], expected, comparable)
+        return _compare_numbers(outputs[0], expected, comparable, float(np.ptp(model.learnt[1])))
     return _compare_classes(outputs, expected, classes, comparable)
 
 
@@ -104,14 +104,13 @@ def _compare_classes(
     return Agreement(len(rows), difference)
 
 
-def _compare_numbers(output: NDArray[Any], expected: Predictions, rows: NDArray[np.intp]) -> Agreement:
-    numbers = expected.predicted[rows]
-    differences = np.abs(output[rows] - numbers)
-    spread = float(np.std(expected.truth))
-    if not np.all(differences <= SPREAD_TOLERANCE * spread + RELATIVE_TOLERANCE * np.abs(numbers)):
-        off = _largest(differences)
-        raise ModelMismatch(f"the ONNX model is off by {off:.3g} where the target varies by {spread:.3g}")
-    return Agreement(len(rows), _largest(differences))
+def _compare_numbers(
+    output: NDArray[Any], expected: Predictions, rows: NDArray[np.intp], target_range: float
+) -> Agreement:
+    difference = _largest(np.abs(output[rows] - expected.predicted[rows]))
+    if not difference <= RANGE_TOLERANCE * target_range:
+        raise ModelMismatch(f"the ONNX model is off by {difference:.3g} where the target's range is {target_range:.3g}")
+    return Agreement(len(rows), difference)
 
 
 def _largest(differences: NDArray[np.floating]) -> float:

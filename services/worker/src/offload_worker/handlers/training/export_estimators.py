@@ -1,6 +1,5 @@
 """Each estimator of the allow-list as ONNX operators, from the encoded matrix to probabilities or a number."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,21 +46,21 @@ def _add_forest(graph: Graph, model: Model, matrix: str) -> str:
     trees = [estimator.tree_ for estimator in model.fitted.estimators_]
     # Numbers are summed as differences from one of them: 32-bit floats hold small sums better than large ones.
     offset = 0.0 if model.problem.is_classification else float(trees[0].value[0, 0, 0])
-    weighed = (WeighedTree(tree, (tree.value[:, 0, :] - offset) / len(trees)) for tree in trees)
-    total = graph.cast(add_trees(graph, matrix, weighed, model.problem.classes or 1), TensorProto.DOUBLE)
-    return graph.add("Add", total, graph.constant(np.array([offset])))
+    weighed = (WeighedTree(tree, tree.value[:, 0, :] - offset) for tree in trees)
+    total = add_trees(graph, matrix, weighed, model.problem.classes or 1)
+    mean = graph.add("Div", total, graph.constant(np.array([float(len(trees))])))
+    return graph.add("Add", mean, graph.constant(np.array([offset])))
 
 
 def _add_boosting(graph: Graph, model: Model, matrix: str) -> str:
-    start = _boosting_start(model.fitted)
-    total = graph.cast(add_trees(graph, matrix, _boosting_trees(model.fitted), len(start)), TensorProto.DOUBLE)
+    start, rate = _boosting_start(model.fitted), model.fitted.learning_rate
+    weighed = (
+        WeighedTree(estimator.tree_, estimator.tree_.value[:, 0, :] * rate, first_target=target)
+        for boosting_round in model.fitted.estimators_
+        for target, estimator in enumerate(boosting_round)
+    )
+    total = add_trees(graph, matrix, weighed, len(start))
     return _add_link(graph, model, graph.add("Add", total, graph.constant(start)))
-
-
-def _boosting_trees(fitted: Any) -> Iterator[WeighedTree]:
-    for boosting_round in fitted.estimators_:
-        for target, estimator in enumerate(boosting_round):
-            yield WeighedTree(estimator.tree_, estimator.tree_.value[:, 0, :] * fitted.learning_rate, target)
 
 
 def _boosting_start(fitted: Any) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

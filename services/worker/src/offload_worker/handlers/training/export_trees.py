@@ -4,15 +4,19 @@ A forest's nodes go from scikit-learn's arrays into the attributes tree by tree:
 for every node of the forest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import AttributeProto
+from onnx import AttributeProto, TensorProto
 
 from offload_worker.handlers.training.graph import TREES_DOMAIN, Graph
+
+#: The operator sums with 32 bits, in which the sum of thousands of trees would lose digits; so a few at a time.
+GROUP_TREES = 250
 
 _ATTRIBUTES = {
     "nodes_treeids": AttributeProto.INTS,
@@ -39,7 +43,15 @@ class WeighedTree:
 
 
 def add_trees(graph: Graph, matrix: str, trees: Iterable[WeighedTree], targets: int) -> str:
-    """Add the sum of `trees` over `matrix` and return it: 32-bit floats, shape (rows, targets)."""
+    """Add the sum of `trees`, of which there is at least one, over `matrix`: 64-bit floats, shape (rows, targets)."""
+    remaining, total = iter(trees), ""
+    while group := list(islice(remaining, GROUP_TREES)):
+        part = graph.cast(_add_group(graph, matrix, group, targets), TensorProto.DOUBLE)
+        total = graph.add("Add", total, part) if total else part
+    return total
+
+
+def _add_group(graph: Graph, matrix: str, trees: Sequence[WeighedTree], targets: int) -> str:
     output = graph.add("TreeEnsembleRegressor", matrix, domain=TREES_DOMAIN, n_targets=targets)
     added = graph.last_node.attribute
     attributes = {name: added.add(name=name, type=kind) for name, kind in _ATTRIBUTES.items()}

@@ -32,26 +32,28 @@ def weigh_columns(model: Model, parts: Parts, report: Report) -> Importances:
     method: _Method
     match model.problem.estimator:
         case Linear():
-            method, weights = "coefficients", _by_column(_coefficients(model, parts.train.matrix), owner_of)
+            method, weights = "coefficients", _effects(model, parts.train.matrix, owner_of)
         case NearestNeighbours():
             method, weights = "permutation", _permutation(model, owner_of, parts, report)
         case _:
-            method, weights = "impurity", _by_column(model.fitted.feature_importances_, owner_of)
+            summed = np.bincount(owner_of, weights=model.fitted.feature_importances_)
+            method, weights = "impurity", summed.astype(np.float64)
     names = list(places)
     best = np.argsort(-weights, kind="stable")[:MOST_COLUMNS]
     columns = tuple(Importance(column=names[place], importance=finite(weights[place])) for place in best)
     return Importances(method=method, columns=columns)
 
 
-def _by_column(weights: _Weights, owner_of: NDArray[np.intp]) -> _Weights:
-    return np.bincount(owner_of, weights=weights).astype(np.float64)
-
-
-def _coefficients(model: Model, train: Matrix) -> _Weights:
-    # Numbers are standardized, but a rare word's column varies little, and so counts for little.
-    weights: _Weights = np.abs(np.atleast_2d(model.fitted.coef_)).mean(axis=0) * train.std(axis=0, dtype=np.float64)
-    total = weights.sum()
-    return weights / total if total > 0 else weights
+def _effects(model: Model, train: Matrix, owner_of: NDArray[np.intp]) -> _Weights:
+    # How far what a column adds to the decision spreads over the rows: the sum of the weights would make much
+    # of a column for having many words alone.
+    coefficients = np.atleast_2d(model.fitted.coef_)
+    spreads = np.empty(int(owner_of[-1]) + 1)
+    for column in range(len(spreads)):
+        places = owner_of == column
+        spreads[column] = (train[:, places] @ coefficients[:, places].T).std(axis=0).mean()
+    total = spreads.sum()
+    return spreads / total if total > 0 else spreads
 
 
 def _permutation(model: Model, owner_of: NDArray[np.intp], parts: Parts, report: Report) -> _Weights:

@@ -23,7 +23,7 @@ BLUE, ORANGE, GREY = "#2563a8", "#d95f0e", "#8a8a8a"
 
 AXIS_OF = {
     "impurity": "share of the trees' gain",
-    "coefficients": "share of the weights",
+    "coefficients": "share of the spread of the decision",
     "permutation": "fall of the score when shuffled",
 }
 
@@ -31,7 +31,7 @@ AXIS_OF = {
 def draw(path: Path, title: str, predictions: Predictions, classes: Sequence[str], importances: Importances) -> None:
     """Write the picture to `path` as PNG: errors, curves or residuals, and importances, side by side."""
     figure = Figure(figsize=(15, 5), dpi=PIXELS_PER_INCH, layout=ConstrainedLayoutEngine(w_pad=0.12))
-    FigureCanvasAgg(figure)  # and not pyplot, which keeps its figures
+    canvas = FigureCanvasAgg(figure)  # and not pyplot, which keeps its figures
     left, middle, right = figure.subplots(1, 3)
     figure.suptitle(shown(title, 150), fontsize=13)
     if classes:
@@ -44,7 +44,7 @@ def draw(path: Path, title: str, predictions: Predictions, classes: Sequence[str
     with warnings.catch_warnings():
         # The bundled font lacks most scripts: names in them become boxes, which is no reason to fail.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        figure.savefig(path, format="png")
+        canvas.print_png(path)  # type: ignore[no-untyped-call]  # savefig would draw everything twice
 
 
 def shown(text: str, characters: int = 24) -> str:
@@ -63,6 +63,8 @@ def _confusion(axes: Axes, predictions: Predictions, classes: Sequence[str]) -> 
         long = max(map(len, labels)) > 3
         axes.set_xticks(range(len(classes)), labels, rotation=45 if long else 0, ha="right" if long else "center")
         axes.set_yticks(range(len(classes)), labels)
+    else:
+        axes.set(xticks=[], yticks=[])
     if len(classes) <= MOST_COUNTS:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"

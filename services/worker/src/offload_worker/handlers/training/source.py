@@ -79,7 +79,10 @@ class Source:
     def _first_undecodable(self) -> int:
         # Decoding runs ahead of the lines by a buffer's length, so the error does not know its line.
         marked = (number for number, line in enumerate(self._lines("replace"), start=1) if "\ufffd" in line)
-        return next(marked, 1)
+        try:
+            return next(marked, 1)
+        except UnicodeError:  # not even the byte order is known
+            return 1
 
 
 def open_source(path: Path, encoding: str | None) -> Source:

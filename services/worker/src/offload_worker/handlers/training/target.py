@@ -17,6 +17,9 @@ MIN_ROWS = 10
 #: Whole numbers are taken for classes when they are so few, and each has so many rows on average.
 FEW_NUMBERS, ROWS_PER_NUMBER = 20, 5
 
+#: Differences below it leave the range of the 32-bit numbers that a model's trees add up.
+SMALLEST_RANGE = 1e-30
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -38,7 +41,8 @@ def read_target(column: ReadColumn, survey: ColumnSurvey, kind: Kind | None) -> 
     if len(rows) == 0:
         raise JobRejected(f"The target column {name} has no value in any row.")
     if len(rows) < MIN_ROWS:
-        raise JobRejected(f"Only {len(rows)} rows have a value in the target column {name}; {MIN_ROWS} are needed.")
+        found = f"a value in {len(rows)} of {len(column.missing)} rows"
+        raise JobRejected(f"The target column {name} has {found}; at least {MIN_ROWS} are needed.")
     if kind == Kind.REGRESSION and isinstance(column, WordColumn):
         raise JobRejected(f"The target column {name} cannot be learnt by regression: {_not_a_number(survey)}.")
     present = column.at(rows)
@@ -57,6 +61,8 @@ def _numbers(column: NumberColumn, rows: NDArray[np.intp]) -> Target:
     values = column.values.astype(np.float64)
     if values.min() == values.max():
         raise JobRejected(f"The target column {quoted(column.name)} holds the same number in every row: {values[0]:g}.")
+    if np.ptp(values) < SMALLEST_RANGE:
+        raise JobRejected(f"The numbers in {quoted(column.name)} differ by {np.ptp(values):.1g}; give a smaller unit.")
     return Target(column.name, Kind.REGRESSION, rows, values, ())
 
 

@@ -9,7 +9,8 @@ from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 from offload_shared.tasks.train_model import CrossValidation
 from offload_worker.handle import JobRejected
 from offload_worker.handlers.training.encoder import fit_encoder
-from offload_worker.handlers.training.models import Problem, Values, fit
+from offload_worker.handlers.training.fitting import fit
+from offload_worker.handlers.training.models import Problem, Values
 from offload_worker.handlers.training.progress import Report, part
 from offload_worker.handlers.training.scores import mean_and_std, predict, score
 from offload_worker.handlers.training.split import Rows
@@ -21,7 +22,10 @@ def check_folds(values: Values, classes: Sequence[str], folds: int) -> None:
     """Raise `JobRejected` when the training rows cannot be cut into so many folds."""
     if len(values) < folds * 2:
         raise JobRejected(f"{len(values)} training rows are too few for {folds} folds; ask for fewer.")
-    for label, count in zip(classes, np.bincount(values.astype(np.int64)) if classes else (), strict=True):
+    counts = np.bincount(values.astype(np.int64)) if classes else np.array([len(values)])
+    if counts.max() < folds:
+        raise JobRejected(f"No class has {folds} training rows, one for each fold; ask for fewer folds.")
+    for label, count in zip(classes, counts, strict=False):
         if count < 2:
             raise JobRejected(
                 f"The class {quoted(label)} has a single training row, too few to cross-validate; "
