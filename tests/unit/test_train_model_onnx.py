@@ -129,6 +129,17 @@ def test_columns_may_be_named_like_outputs_and_operators(tmp_path: Path) -> None
     assert ["label_", "probabilities_"] == [given.name for given in session.get_outputs()]
 
 
+def test_numbers_next_to_each_other_in_32_bits_fall_to_the_same_side(tmp_path: Path) -> None:
+    chain = np.float32(1000) + np.arange(60, dtype=np.float32) * np.spacing(np.float32(1000))
+    data = read(tmp_path, small(lambda place: [repr(float(chain[place])), "x", f"k{place % 3 % 2}"], rows=60))
+    model, parts, file = fitted(data, {"name": "random-forest", "trees": 40})
+
+    label, _ = open_session(file).run(None, inputs(list(data.columns)))
+
+    expected = model.predict(parts.encoder.encode(data.columns))
+    assert [data.target.classes[place] for place in expected] == label.tolist()
+
+
 def test_thousands_of_trees_lose_no_digits(tmp_path: Path) -> None:
     wish = {"name": "gradient-boosting", "trees": 1000, "max_depth": 1, "learning_rate": 0.02}
 

@@ -187,6 +187,29 @@ def test_dead_and_identifying_columns_are_dropped_with_the_reason(tmp_path: Path
     assert "it has the same value in every row" == reasons["currency"]
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "dropped"),
+    [
+        ("anything", lambda place: place + 1, True),
+        ("anything", lambda place: place * 7, False),
+        ("PassengerId", lambda place: place * 7 % 41, True),
+        ("order_no", lambda place: 4_000_000_000 + place, True),
+        ("id", lambda place: place % 9, False),
+        ("id", lambda place: place * 1.5, False),
+        ("width", lambda place: place * 7 % 41, False),
+    ],
+)
+def test_numbers_that_only_tell_rows_apart_are_dropped(
+    tmp_path: Path, name: str, number: object, dropped: bool
+) -> None:
+    assert callable(number)
+    table = small(lambda place: [number(place), "xyz"[place % 3], place % 2], header=[name, "b", "target"])
+
+    data = read(tmp_path, table)
+
+    assert dropped == (name not in {column.name for column in data.columns})
+
+
 def test_features_that_are_asked_for_are_kept_even_if_they_look_like_identifiers(tmp_path: Path) -> None:
     data = read(tmp_path, mixed(), features=["id", "token", "fax"])
 

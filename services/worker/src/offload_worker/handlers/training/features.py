@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from re import IGNORECASE
 from re import compile as pattern
 
 import numpy as np
@@ -18,8 +17,9 @@ from offload_worker.handlers.training.wording import quoted, unknown_column
 #: A column with more distinct words than this, on average in fewer rows than that, tells rows apart and nothing else.
 MANY_WORDS, ROWS_PER_WORD = 20, 2
 
-#: What columns are called that only number the rows.
-COUNTER_NAME = pattern(r"(.*[ _.-])?(id|idx|index|no|nr|num|number|row|rownames|key|column 1|unnamed: 0)", IGNORECASE)
+#: What columns are called whose numbers tell rows apart and nothing else: "id", "order_no", "PassengerId" ...
+IDENTIFIER_NAME = pattern(r"(?i:(.*[ _.-])?(id|idx|index|no|nr|row|key)|rownames|unnamed: 0|column 1)|.*[a-z]I[dD]")
+EXACT_TO = 2**24  # larger whole numbers are not all told apart by 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +85,25 @@ def strays(survey: Survey, used: Sequence[Column]) -> list[str]:
 def _useless(column: ReadColumn, rows: NDArray[np.intp], *, asked_for: bool) -> str | None:
     if isinstance(column, UnreadableColumn):
         return column.reason
-    column = column.at(rows)
-    if np.all(column.missing):
+    there = column.at(rows)
+    if np.all(there.missing):
         return "it has no value in any row"
-    if isinstance(column, NumberColumn):
-        return _useless_numbers(column, asked_for=asked_for)
-    return _useless_words(column, asked_for=asked_for)
-
-
-def _useless_numbers(column: NumberColumn, *, asked_for: bool) -> str | None:
-    if np.nanmin(column.values) == np.nanmax(column.values):
+    if isinstance(there, WordColumn):
+        return _useless_words(there, asked_for=asked_for)
+    if np.nanmin(there.values) == np.nanmax(there.values):
         return "it has the same value in every row that has one"
-    counts_up = bool(np.all(np.diff(column.values) == 1))
-    if not asked_for and counts_up and (COUNTER_NAME.fullmatch(column.name) or column.values[0] in {0, 1}):
+    assert isinstance(column, NumberColumn)  # noqa: S101 - as the same column at fewer rows is
+    return None if asked_for else _identifier(column)
+
+
+def _identifier(column: NumberColumn) -> str | None:
+    values = column.values
+    if values[0] in {0, 1} and np.all(np.diff(values) == 1):
         return "it only counts the rows"
+    whole = bool(np.all(values == np.round(values)))
+    distinct = len(np.unique(values)) == len(values) or float(np.max(np.abs(values))) > EXACT_TO
+    if whole and distinct and IDENTIFIER_NAME.fullmatch(column.name):
+        return "it is named like an identifier, and every row has a number of its own"
     return None
 
 

@@ -36,7 +36,9 @@ def weigh_columns(model: Model, parts: Parts, report: Report) -> Importances:
         case NearestNeighbours():
             method, weights = "permutation", _permutation(model, owner_of, parts, report)
         case _:
-            summed = np.bincount(owner_of, weights=model.fitted.feature_importances_)
+            with np.errstate(invalid="ignore"):  # splits that gain nothing at all have no shares: 0/0
+                own = model.fitted.feature_importances_
+            summed = np.bincount(owner_of, weights=own)
             method, weights = "impurity", summed.astype(np.float64)
     names = list(places)
     best = np.argsort(-weights, kind="stable")[:MOST_COLUMNS]
