@@ -13,7 +13,7 @@ PORT = 8000
 
 def main() -> None:
     """Start both services, print where they are, and stay."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with services(Path(".offload/up"), port=PORT) as running:

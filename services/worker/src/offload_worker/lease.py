@@ -1,7 +1,6 @@
 """Keeps the leases of all running attempts with one statement, and learns from the store which are to be cancelled."""
 
 import logging
-import threading
 import time
 
 from offload_shared.errors import StoreUnavailable
@@ -17,40 +16,25 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseKeeper:
-    """A thread that speaks with the store about the running attempts."""
+    """Speaks with the store about the running attempts; its `step` is called every `TICK_SECONDS`."""
 
     def __init__(self, database: Database, running: Running, *, lease_seconds: float) -> None:
         self._database = database
         self._running = running
         self._lease_seconds = lease_seconds
         self._heartbeat_due = 0.0
-        self._ended = threading.Event()
-        self.last_answer = time.monotonic()  # when the store last answered
         self._down = False
-        self.thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self.thread.start()
-
-    def end(self) -> None:
-        """End, and wait until the last statement is over."""
-        self._ended.set()
-        self.thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(TICK_SECONDS):
-            try:
-                self.tick()
-            except StoreUnavailable as error:
-                if not self._down:
-                    _log.warning("%s; trying on", error)
-                self._down = True
-            except Exception:  # noqa: BLE001 - a keeper that died would let every lease run out in silence
-                _log.exception("keeping the leases failed; trying on")
-            else:
-                self.last_answer = time.monotonic()
-                self._down = False
+    def step(self) -> None:
+        """Do what is due; a store that does not answer is tried again with the next step."""
+        try:
+            self.tick()
+        except StoreUnavailable as error:
+            if not self._down:
+                _log.warning("%s; trying on", error)
+            self._down = True
+        else:
+            self._down = False
 
     def tick(self) -> None:
         """Prolong leases when due, stop what is cancelled or fenced, store progress; raises `StoreUnavailable`."""

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from threading import Thread
 
 import dramatiq
 import pika
@@ -17,12 +18,13 @@ from offload_shared.ids import new_id
 from offload_shared.store.database import Database
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import RunsIn
-from offload_worker import actors, handlers
+from offload_worker import actors, handlers, lease, watchdog
 from offload_worker.broker import HintBroker, HintConsumer
 from offload_worker.consumers.rabbitmq import RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
 from offload_worker.lease import LeaseKeeper
+from offload_worker.periodic import Periodic
 from offload_worker.runners.children import Nursery
 from offload_worker.runners.event_loop import EventLoopRunner
 from offload_worker.runners.process import ProcessRunner
@@ -31,8 +33,6 @@ from offload_worker.runners.thread import ThreadRunner
 from offload_worker.running import Running
 from offload_worker.settings import WorkerSettings
 from offload_worker.slots import Slots
-from offload_worker.sweeper import SweeperThread
-from offload_worker.watchdog import Watchdog
 
 #: How long a consumer may sit idle before it looks whether the worker ends.
 DRAMATIQ_TIMEOUT_MILLISECONDS = 500
@@ -54,9 +54,13 @@ class WorkerService:
         self._known = _known_tasks(set(self.slots))
         self._runners = self._make_runners()
         self.running = Running()
-        self.keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
-        self._watchdog = Watchdog(self.running)
-        self._sweeper = SweeperThread(Sweeper(database, lease_seconds=settings.lease_seconds), settings.sweep_seconds)
+        keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
+        sweeper = Sweeper(database, lease_seconds=settings.lease_seconds)
+        self._watchers = [
+            Periodic("lease keeper", lease.TICK_SECONDS, keeper.step),
+            Periodic("watchdog", watchdog.TICK_SECONDS, partial(watchdog.watch, self.running)),
+            Periodic("sweeper", settings.sweep_seconds, sweeper.sweep),
+        ]
         self._executor = Executor(
             database=database,
             artifacts=artifacts,
@@ -101,8 +105,8 @@ class WorkerService:
 
     def start(self) -> None:
         """Start every thread, those that watch before those that work."""
-        for thread in (self.keeper, self._watchdog, self._sweeper):
-            thread.start()
+        for watcher in self._watchers:
+            watcher.start()
         self._worker.start()
         queues = ", ".join(f"{queue} ({slots.free()} slots)" for queue, slots in self.slots.items())
         source = "the broker" if self._settings.broker_url else "the store"
@@ -121,8 +125,8 @@ class WorkerService:
         self._executor.drain()
         # A blocking handler on a thread cannot be ended; its lease runs out once this process is gone.
         self.running.wait_until_idle(5.0)
-        for thread in (self._sweeper, self._watchdog, self.keeper):
-            thread.end()
+        for watcher in reversed(self._watchers):
+            watcher.end()
         if not self.running.all():
             self._worker.stop(timeout=5000)
         for runner in self._runners.values():
@@ -131,10 +135,8 @@ class WorkerService:
 
     def faults(self) -> list[str]:
         """Return what is dead that should be alive: the worker does its work only when there is nothing."""
-        threads = {
-            "lease keeper": self.keeper.thread,
-            "watchdog": self._watchdog.thread,
-            "sweeper": self._sweeper.thread,
+        threads: dict[str, Periodic | Thread] = {
+            **{watcher.name: watcher for watcher in self._watchers},
             **{f"worker thread {n}": thread for n, thread in enumerate(self._worker.workers)},
             **{f"consumer of {queue}": thread for queue, thread in self._worker.consumers.items()},
         }

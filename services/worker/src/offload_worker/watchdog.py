@@ -1,7 +1,6 @@
 """Ends attempts that overstep a limit; it asks nobody, so that nothing outside can keep it waiting."""
 
 import logging
-import threading
 import time
 
 from offload_worker.running import Running, RunningAttempt, Stop
@@ -11,30 +10,13 @@ TICK_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
-class Watchdog:
-    """A thread that holds every running attempt to its time, its memory and its lease, on the monotonic clock."""
-
-    def __init__(self, running: Running) -> None:
-        self._running = running
-        self._ended = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self.thread.start()
-
-    def end(self) -> None:
-        """End."""
-        self._ended.set()
-        self.thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(TICK_SECONDS):
-            for attempt in self._running.all():
-                try:
-                    check(attempt)
-                except Exception:  # noqa: BLE001 - one odd attempt must not leave the others unwatched
-                    _log.exception("job %s: could not be checked", attempt.job.id)
+def watch(running: Running) -> None:
+    """Hold every running attempt to its time, its memory and its lease, on the monotonic clock."""
+    for attempt in running.all():
+        try:
+            check(attempt)
+        except Exception:  # noqa: BLE001 - one odd attempt must not leave the others unwatched
+            _log.exception("job %s: could not be checked", attempt.job.id)
 
 
 def check(attempt: RunningAttempt) -> None:

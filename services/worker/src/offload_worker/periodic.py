@@ -1,0 +1,41 @@
+"""A thread that does one thing over and over."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class Periodic:
+    """Calls `step` every so many seconds, on a thread of its own, until it is told to end.
+
+    A step that raises is logged and tried again: a thread that died would be missed by nobody.
+    """
+
+    def __init__(self, name: str, seconds: float, step: Callable[[], object]) -> None:
+        self.name = name
+        self._seconds = seconds
+        self._step = step
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """End, when the step under way is over."""
+        self._ended.set()
+        self._thread.join()
+
+    def is_alive(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._seconds):
+            try:
+                self._step()
+            except Exception:  # noqa: BLE001 - whatever it is, the next step may succeed
+                _log.exception("a step of the %s failed; it goes on", self.name)
