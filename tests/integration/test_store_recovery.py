@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from offload_shared.errors import StoreUnavailable
@@ -143,6 +143,23 @@ def test_due_jobs_come_by_priority_and_then_by_age(database: Database) -> None:
     found = hints.due(database, "cpu", tasks=["probe"], limit=10)
 
     assert [urgent, first, second] == [hint.job_id for hint in found]
+
+
+def test_jobs_past_their_deadline_do_not_stand_before_those_that_can_be_claimed(database: Database) -> None:
+    added(database, priority=9, deadline_at=datetime.now(UTC) - timedelta(seconds=1))
+    claimable = added(database)
+
+    assert [claimable] == [hint.job_id for hint in hints.due(database, "cpu", tasks=["probe"], limit=1)]
+
+
+def test_a_read_does_not_wait_for_a_writer(database: Database) -> None:
+    job_id = added(database)
+
+    def write_and_read(connection: Connection) -> JobState:
+        connection.execute(text("UPDATE job SET priority = 1"))
+        return read(database, job_id).state
+
+    assert JobState.QUEUED == database.write(write_and_read)
 
 
 FORBIDDEN = {

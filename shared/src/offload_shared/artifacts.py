@@ -75,14 +75,15 @@ class Artifacts:
 
     def store(self, key: str, path: Path, *, name: str, media_type: str) -> StoredFile:
         """Store the file at `path` under `key` and return what it is; raises `ArtifactsUnavailable`."""
-        with path.open("rb") as source:
-            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
         try:
+            with path.open("rb") as source:
+                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             obstore.put(self._store, key, path)
-        except BaseError as error:
+            self._make_durable(key)
+            size = path.stat().st_size
+        except (BaseError, OSError) as error:
             raise _unavailable(key, error) from error
-        self._make_durable(key)
-        return StoredFile(key=key, name=name, media_type=media_type, size=path.stat().st_size, sha256=sha256)
+        return StoredFile(key=key, name=name, media_type=media_type, size=size, sha256=sha256)
 
     def fetch(self, key: str, path: Path) -> None:
         """Write the bytes of `key` to a new file at `path`; raises `ArtifactsUnavailable`."""

@@ -76,10 +76,11 @@ class Publisher:
     async def _keep_connected(self) -> None:
         failures = 0
         while True:
+            doubts = self.doubts  # grows once connected
             try:
                 await self._connect_and_stay()
             except BrokerUnavailable as error:
-                failures = 1 if self._link is not None else failures + 1
+                failures = 1 if self.doubts != doubts else failures + 1
                 if failures == 1:
                     _log.warning("the broker at %s is not available and is called again: %s", self._shown_url, error)
             self._link = None
@@ -98,6 +99,7 @@ class Publisher:
             _log.info("connected to the broker at %s", self._shown_url)
             await _watch(link)
         finally:
+            self._link = None  # before its channel closes: nobody publishes on it any more
             await link.close()
 
     def _confirmed_append(self, job_id: str) -> None:

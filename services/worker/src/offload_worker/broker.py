@@ -30,6 +30,10 @@ class Delivery:
         if settle:
             settle()
 
+    def leave(self) -> None:
+        """Settle nothing, now or later: the source gives the hint to another worker when this one is gone."""
+        self._settle = None
+
 
 class HintConsumer(Consumer):
     """What our consumers share: a message each delivery, and a slot each message, given back when it is done."""

@@ -48,10 +48,10 @@ class Executor:
 
     def execute(self, delivery: Delivery) -> None:
         """Take a hint to the end of the attempt it leads to, if it leads to one."""
-        leased_at = time.monotonic()
-        job = self._claim(delivery)
-        if job is None:
+        claimed = self._claim(delivery)
+        if claimed is None:
             return
+        job, leased_at = claimed
         attempt = RunningAttempt(
             job, tasks.registry()[job.task], leased_at=leased_at, lease_seconds=self._lease_seconds
         )
@@ -66,8 +66,9 @@ class Executor:
         for attempt in self._running.all():
             attempt.stop(Stop.RELEASED)
 
-    def _claim(self, delivery: Delivery) -> ClaimedJob | None:
+    def _claim(self, delivery: Delivery) -> tuple[ClaimedJob, float] | None:
         while True:
+            leased_at = time.monotonic()  # of this try: an outage before it shortens no lease
             try:
                 job = leases.claim(
                     self._database,
@@ -80,10 +81,11 @@ class Executor:
                 # The hint stays unsettled: should this worker die first, the broker gives it to another.
                 _log.warning("job %s cannot be claimed: %s", delivery.job_id, error)
                 if self._draining.wait(PAUSE_SECONDS):
+                    delivery.leave()
                     return None
             else:
                 delivery.settle()
-                return job
+                return (job, leased_at) if job else None
 
     def _run_and_finish(self, attempt: RunningAttempt) -> None:
         job = attempt.job
@@ -91,30 +93,33 @@ class Executor:
         with workspace(job, self._database, self._artifacts) as space:
             ended = self._run(attempt, space)
             outcome = _keep_artifacts(ended.outcome, space)
-            state = self._finish(attempt, outcome, ended) if outcome else None
-            if state is None and isinstance(outcome, Succeeded):
-                space.forget(outcome.artifacts)
+            state = self._finish(attempt, outcome, ended, space) if outcome else None
         shown = state.value if state else "fenced"
         _log.info("job %s: attempt %d, ends %s after %.3f s", job.id, job.attempt, shown, ended.usage.wall_seconds)
 
     def _run(self, attempt: RunningAttempt, space: Workspace) -> Ended:
         try:
             return self._runners[attempt.task.runs_in].run(attempt, space)
-        except Exception as error:  # noqa: BLE001 - the job must be told, whatever it was
+        except BaseException as error:  # noqa: BLE001 - the job must be told, whatever it was
             _log.exception("job %s: could not be run", attempt.job.id)
             detail = f"the worker could not run the job: {type(error).__name__}"
             return Ended(Failed(Failure.ERROR, detail), Usage(attempt.wall_seconds()))
 
-    def _finish(self, attempt: RunningAttempt, outcome: Outcome, ended: Ended) -> JobState | None:
+    def _finish(self, attempt: RunningAttempt, outcome: Outcome, ended: Ended, space: Workspace) -> JobState | None:
         while True:
             try:
-                return leases.finish(self._database, attempt.lease, outcome, ended.usage)
+                state = leases.finish(self._database, attempt.lease, outcome, ended.usage)
             except StoreUnavailable as error:
                 # The work is done: only another worker's claim, after the lease, makes its outcome worthless.
                 _log.warning("job %s: its outcome cannot be stored yet: %s", attempt.job.id, error)
+                # Whether an earlier try was committed is not known, so its artifacts stay.
                 if self._draining.is_set() and attempt.lease_is_running_out(time.monotonic()):
                     return None
                 time.sleep(PAUSE_SECONDS)
+            else:
+                if state is None and isinstance(outcome, Succeeded):
+                    space.forget(outcome.artifacts)  # the store itself has refused: no row will ever name them
+                return state
 
 
 def _keep_artifacts(outcome: Outcome | None, space: Workspace) -> Outcome | None:

@@ -22,7 +22,7 @@ def watch(running: Running) -> None:
 def check(attempt: RunningAttempt) -> None:
     """Stop an attempt that is out of time or memory, or whose lease another worker may soon take over."""
     now = time.monotonic()
-    if attempt.lease_is_running_out(now):
+    if attempt.stopped is None and attempt.lease_is_running_out(now):
         _log.error("job %s: no good heartbeat, attempt %d is given up", *attempt.lease)
         attempt.stop(Stop.FENCED)
     elif now > attempt.deadline:

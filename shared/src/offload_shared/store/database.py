@@ -162,7 +162,7 @@ def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:
 
     def on_begin(connection: Connection) -> None:
         # Taking the write lock at once: a transaction that reads first could not be upgraded, only refused.
-        if connection.get_isolation_level() != "AUTOCOMMIT":
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     event.listen(engine, "connect", on_connect)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Integer, cast, func, select, update
+from sqlalchemy import Integer, cast, func, or_, select, update
 from sqlalchemy.sql.expression import case, literal
 
 from offload_shared.job import Hint, JobState
@@ -80,6 +80,7 @@ def due(database: Database, queue: str, *, tasks: Collection[str], limit: int) -
         (job.c.queue == queue)
         & (job.c.state == JobState.QUEUED)
         & (job.c.run_at <= now())
+        & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
         & ~job.c.cancel_requested
         & job.c.task.in_(tasks)
     )

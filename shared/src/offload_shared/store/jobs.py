@@ -32,12 +32,17 @@ def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
     """Add jobs in one transaction, none twice for one idempotency key; answers in their order."""
 
     def work(connection: Connection) -> list[Added]:
-        rows = connection.execute(_insert(database), [_row(new) for new in jobs])
+        rows = connection.execute(_insert(database), [_row(new) for new in sorted(jobs, key=_key_order)])
         added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
         # Two jobs of one call may carry one key: the second finds the first.
         return [added.get(new.id) or _earlier(connection, new) for new in jobs]
 
     return database.write(work)
+
+
+def _key_order(new: NewJob) -> tuple[str, str]:
+    # Two processes that insert the same keys in opposite order would wait for each other.
+    return (new.tenant, new.idempotency_key or "")
 
 
 def _insert(database: Database) -> Any:

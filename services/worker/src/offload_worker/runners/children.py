@@ -124,8 +124,10 @@ class Child:
 
     def is_alone(self) -> bool:
         """Whether the child lives and has left no process behind."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return self._process.poll() is None and len(self._family()) == 1
+        with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+            # Looked at without reaping: while it is not reaped, `kill` can still reach all that is left of its group.
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return ended is None and len(self._family()) == 1
         return False
 
     def kill(self) -> None:

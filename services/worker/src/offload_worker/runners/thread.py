@@ -27,7 +27,7 @@ class ThreadRunner:
         try:
             payload = call.read_payload(attempt.task, attempt.job.payload)
             result = self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is this job's failure alone
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is this job's failure alone
             return attempt.outcome_of_stop() if attempt.stopped else call.failed(error)
         return call.succeeded(attempt.task, result)
 
