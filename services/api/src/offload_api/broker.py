@@ -40,7 +40,7 @@ def parameters(url: str) -> pika.URLParameters:
 
 
 class Link:
-    """A connection in use; made by `open_link`. `lost` is done, with a sentence, once it is gone."""
+    """A connection, in use once `open` has returned; `lost` is done, with a sentence, once it is gone."""
 
     def __init__(self, *, confirmed: Callable[[str], None], returned: Callable[[str], None]) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -67,4 +67,3 @@ def _configure_logging(level: str) -> None:
     # Their news is told in our own words, once each.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
