@@ -221,11 +221,8 @@ def test_an_ambiguous_request_is_400_and_the_connection_closed(api: Api, request
 def test_headers_without_end_are_431(api: Api) -> None:
     with Raw(api) as raw:
         raw.send("GET /health/live HTTP/1.1\r\nHost: x\r\nX: ")
-        for _ in range(100):
-            try:
-                raw.send("x" * 4096)
-            except OSError:
-                break
+        for _ in range(1_000):
+            raw.send("x" * 4096)
 
         assert raw.answer().startswith("HTTP/1.1 431 ")
 

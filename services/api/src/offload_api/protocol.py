@@ -11,6 +11,7 @@ from offload_api.problems import MEDIA_TYPE, ProblemDetails
 
 LARGEST_HEADERS_BYTES = 64 * 1024
 SLOWEST_HEADERS_SECONDS = 10.0
+LONGEST_FAREWELL_SECONDS = 5.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -20,6 +21,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **keywords)
         self._headers_bytes: int | None = 0  # of the request that begins; None once its headers are complete
         self._headers_timer: asyncio.TimerHandle | None = None
+        self._farewell_timer: asyncio.TimerHandle | None = None  # runs once the connection's last answer is written
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
@@ -27,16 +29,20 @@ class Protocol(HttpToolsProtocol):
         self._begin_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timers."""
         self._end_headers()
+        if self._farewell_timer is not None:
+            self._farewell_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to headers: the parser would gather them without limit."""
+        if self._farewell_timer is not None:
+            return
         super().data_received(data)
         if self._headers_bytes is not None:
             self._headers_bytes += len(data)
-            if self._headers_bytes > LARGEST_HEADERS_BYTES and not self.transport.is_closing():
+            if self._headers_bytes > LARGEST_HEADERS_BYTES:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's headers are too large.")
 
     def on_message_begin(self) -> None:
@@ -65,13 +71,20 @@ class Protocol(HttpToolsProtocol):
             self._headers_timer = None
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
-            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time.")
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer, and close the connection once the client has, or has had the time to read it.
+
+        To close while the client still sends would reset the connection, and the answer be lost with it.
+        """
+        if self.transport.is_closing() or self._farewell_timer is not None:
+            return
+        self._end_headers()
         kind = status.phrase.lower().replace(" ", "-")
         details = ProblemDetails(type=f"/problems/{kind}", title=status.phrase, status=status, detail=detail)
         body = msgspec.json.encode(details)
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head.encode() + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._farewell_timer = self.loop.call_later(LONGEST_FAREWELL_SECONDS, self.transport.close)
