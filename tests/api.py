@@ -1,18 +1,24 @@
 """An API process of a test, spoken to over HTTP; the test plays the worker through the store's verbs."""
 
+import threading
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from offload_shared.job import Outcome, StoredFile, Succeeded, Usage
 from offload_shared.store import leases
 from offload_shared.store.database import Database
 from tests.acceptance.stack import Process, Stack
 from tests.jobs import claimed
+from tests.servers.session import Servers
 
+STORES = ("sqlite", "postgresql")
 FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -66,6 +72,50 @@ def running_api(folder: Path, store_url: str = "", broker_url: str = "", **setti
             database.dispose()
     finally:
         stack.close()
+
+
+@contextmanager
+def api_on(store: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Api]:
+    """Run an API on this kind of store, one of `STORES`, for the length of a `with` block."""
+    if store == "sqlite":
+        with running_api(folder) as running:
+            yield running
+        return
+    servers: Servers = request.getfixturevalue("servers")
+    name = f"test_{uuid.uuid4().hex}"
+    servers.postgresql.create_database(name)
+    with running_api(folder, servers.postgresql.postgres_url(name)) as running:
+        yield running
+    servers.postgresql.drop_database(name)
+
+
+class Waiting:
+    """A request under way on a thread of its own."""
+
+    def __init__(self, api: Api, path: str, headers: dict[str, str]) -> None:
+        self._api, self._path, self._headers = api, path, headers
+        self._answer: httpx2.Response | None = None
+        self._thread = threading.Thread(target=self._run)
+        self.seconds_after_change = 0.0
+
+    def _run(self) -> None:
+        self._answer = self._api.http.get(self._path, headers=self._headers)
+
+    def __enter__(self) -> "Waiting":
+        self._thread.start()
+        self._thread.join(0.3)  # the request is to be there before the change; later, it would be answered all the same
+        assert self._thread.is_alive()
+        return self
+
+    def answer(self) -> httpx2.Response:
+        changed = time.monotonic()
+        self._thread.join(20)
+        self.seconds_after_change = time.monotonic() - changed
+        assert self._answer is not None
+        return self._answer
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
 
 
 def problem(answer: httpx2.Response) -> dict[str, Any]:

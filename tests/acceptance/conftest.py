@@ -10,6 +10,8 @@ from tests.servers.session import Servers
 
 COMBINATIONS = ["sqlite", "sqlite+rabbitmq", "postgresql", "postgresql+rabbitmq"]
 
+EMBEDDED_AND_WHOLE = ["sqlite", "postgresql+rabbitmq"]
+
 
 @contextmanager
 def combination(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Stack]:
@@ -32,6 +34,15 @@ def combination(name: str, request: pytest.FixtureRequest, folder: Path) -> Iter
         stack = Stack(folder, store_url, broker_url)
         cleanup.callback(stack.close)
         yield stack
+
+
+@pytest.fixture(scope="module", params=EMBEDDED_AND_WHOLE)
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An API and a worker that the tests of a module share: none of them takes anything away."""
+    with combination(request.param, request, tmp_path_factory.mktemp("services")) as made:
+        made.start_api()
+        made.start_worker()
+        yield made
 
 
 @pytest.fixture(params=COMBINATIONS)

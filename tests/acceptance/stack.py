@@ -12,6 +12,8 @@ from typing import Any
 import httpx2
 import psutil
 
+from tests.servers.ports import free_ports
+
 #: What takes longer than this is taken for stuck; nothing is measured by it.
 PATIENCE_SECONDS = 90.0
 
@@ -48,6 +50,12 @@ class Process:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log, env=environment)
         self.pid = self._process.pid
+        self.port = 0  # of a worker's health
+
+    def health(self, kind: str) -> tuple[int, dict[str, Any]]:
+        """Return the status and body of the worker's own check, `live` or `ready`."""
+        answer = httpx2.get(f"http://127.0.0.1:{self.port}/health/{kind}", timeout=60)
+        return answer.status_code, answer.json()
 
     def says(self, words: str) -> None:
         until(lambda: words in self._living_log(), f"{words!r} in {self.log}")
@@ -91,7 +99,9 @@ class Stack:
             "OFFLOAD_DATA_DIR": str(folder / "data"),
             "OFFLOAD_STORE_URL": store_url,
             "OFFLOAD_BROKER_URL": broker_url,
+            "TMPDIR": str(folder / "tmp"),
         }
+        (folder / "tmp").mkdir()
         self.processes: list[Process] = []
         self.port = 0
         self.http = httpx2.Client(timeout=60)
@@ -108,12 +118,14 @@ class Stack:
     def start_worker(self, *arguments: str) -> Process:
         """Start a worker, of the probes' queues unless told otherwise: its children import nothing large."""
         arguments = arguments if "--queue" in arguments else ("--queue", "probe", "--queue", "io", *arguments)
-        worker = self._start("offload-worker", *arguments)
+        [port] = free_ports(1)
+        worker = self._start("offload-worker", *arguments, OFFLOAD_HEALTH_PORT=str(port))
+        worker.port = port
         worker.says("takes jobs from")
         return worker
 
-    def _start(self, command: str, *arguments: str) -> Process:
-        started = Process(command, *arguments, folder=self.folder, environment=self.environment)
+    def _start(self, command: str, *arguments: str, **settings: str) -> Process:
+        started = Process(command, *arguments, folder=self.folder, environment=self.environment | settings)
         self.processes.append(started)
         return started
 
@@ -152,6 +164,16 @@ class Stack:
         attempts = self.job(job_id)["attempts"]
         return [each.get("failure") or each["outcome"] for each in attempts]
 
+    def output(self, job_id: str, **query: Any) -> str:
+        """Return what the job's attempt has printed and logged."""
+        answer = self.http.get(f"/v1/jobs/{job_id}/output", params=query)
+        assert answer.status_code == 200, answer.text
+        return str(answer.text)
+
+    def cancel(self, job_id: str) -> None:
+        answer = self.http.post(f"/v1/jobs/{job_id}/cancel")
+        assert answer.status_code in (200, 202), answer.text
+
     def reports(self, job_id: str) -> list[int]:
         """Return the process ids that a running probe job has reported as its progress."""
         progress = until(lambda: self.job(job_id)["progress"], f"the progress of job {job_id}")
@@ -168,4 +190,5 @@ class Stack:
         for process in reversed(self.processes):
             process.end()
         until(lambda: all(gone(pid) for pid in family), "the end of all children")
+        until(lambda: not list((self.folder / "tmp").iterdir()), "the end of all temporary files")
         self.http.close()

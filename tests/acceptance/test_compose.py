@@ -25,9 +25,9 @@ EVENT = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Action}} {{
 
 #: Prints its user and that of process 1, whether it could change its own code, and which of some packages are there.
 LOOK_AROUND = """
-import importlib.util, os, sys
+import importlib.util, os, re, sys
 packages = "dramatiq sklearn litestar hatchling uv pip".split()
-print(os.getuid(), os.stat("/proc/1").st_uid, os.access(sys.prefix, os.W_OK))
+print(os.getuid(), re.search(r"Uid:\\s+(\\d+)", open("/proc/1/status").read())[1], os.access(sys.prefix, os.W_OK))
 found = {name: importlib.util.find_spec(name) for name in packages}
 print(*[name for name, spec in found.items() if spec and spec.origin.startswith(sys.prefix)])
 """
@@ -195,6 +195,13 @@ def test_an_image_is_small_and_not_run_by_root(stack: Stack, service: str, packa
     assert "10001 10001 False" == user
     assert packages == found
     assert size < most_megabytes
+
+
+@pytest.mark.parametrize("worker", ["worker-cpu", "worker-io"])
+def test_nothing_that_runs_beside_a_worker_can_read_its_passwords(stack: Stack, worker: str) -> None:
+    read = "try: print(open('/proc/1/environ').read())\nexcept PermissionError: print('refused')"
+
+    assert "refused" == stack.compose("exec", "-T", worker, "python3", "-c", read).strip()
 
 
 def test_the_demo_passes_against_it(stack: Stack, tmp_path: Path) -> None:

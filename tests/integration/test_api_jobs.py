@@ -1,11 +1,8 @@
 """Jobs over HTTP, on each kind of store."""
 
-import threading
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -15,29 +12,16 @@ from sqlalchemy import func, select
 from offload_shared.job import Cancelled, Failed, Failure, Progress, Succeeded, Usage
 from offload_shared.store import leases
 from offload_shared.store.schema import job as job_table
-from tests.api import Api, problem, running_api
-from tests.servers.session import Servers
+from tests.api import STORES, Api, Waiting, api_on, problem
 
 UNKNOWN_ID = "0" * 32
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=STORES)
 def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One API on each kind of store; no test minds the jobs of the others."""
-    with ExitStack() as stack:
-        store_url = ""
-        if request.param == "postgresql":
-            servers: Servers = request.getfixturevalue("servers")
-            store_url = stack.enter_context(database_of(servers))
-        yield stack.enter_context(running_api(tmp_path_factory.mktemp("api"), store_url))
-
-
-@contextmanager
-def database_of(servers: Servers) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    servers.postgresql.create_database(name)
-    yield servers.postgresql.postgres_url(name)
-    servers.postgresql.drop_database(name)
+    with api_on(request.param, request, tmp_path_factory.mktemp("api")) as running:
+        yield running
 
 
 def count(api: Api) -> int:
@@ -65,17 +49,24 @@ def test_options_reach_the_store(api: Api) -> None:
         deadline=deadline.isoformat(),
         timeout_seconds=5,
         memory_limit_mb=64,
+        cpu_limit_seconds=2.5,
         max_attempts=7,
     )
 
-    assert ("scheduled", 5, 64, 7) == (
+    assert ("scheduled", 5, 64, 2.5, 7) == (
         body["state"],
         body["timeout_seconds"],
         body["memory_limit_mb"],
+        body["cpu_limit_seconds"],
         body["max_attempts"],
     )
     assert (run_at, deadline) == (datetime.fromisoformat(body["run_at"]), datetime.fromisoformat(body["deadline"]))
     assert body == api.job(body["id"])
+
+
+def test_without_a_limit_of_processor_time_job_and_task_say_null(api: Api) -> None:
+    assert api.submit()["cpu_limit_seconds"] is None
+    assert api.http.get("/v1/tasks/echo").json()["cpu_limit_seconds"] is None
 
 
 def test_a_delayed_job_is_scheduled_and_says_when_to_ask_again(api: Api) -> None:
@@ -159,7 +150,8 @@ def test_a_job_is_shown_with_its_attempts_progress_and_links(api: Api) -> None:
         body["attempt"],
         body["progress"],
     )
-    assert {"self": f"/v1/jobs/{job_id}", "cancel": f"/v1/jobs/{job_id}/cancel"} == body["links"]
+    here = f"/v1/jobs/{job_id}"
+    assert {"self": here, "cancel": f"{here}/cancel", "output": f"{here}/output"} == body["links"]
 
 
 def test_a_succeeded_job_gives_its_result_as_it_was_stored(api: Api) -> None:
@@ -197,6 +189,17 @@ def test_the_result_of_a_failed_job_is_409_with_its_error(api: Api) -> None:
     assert 409 == answer.status_code
     assert ("/problems/job-timeout", "it took longer than 5 s") == (problem(answer)["type"], problem(answer)["detail"])
     assert "/problems/job-timeout" == api.job(job_id)["error"]["type"]
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_each_way_to_fail_has_its_own_problem_type(api: Api, failure: Failure) -> None:
+    job_id = api.submit("probe", {})["id"]
+    api.end(job_id, Failed(failure, "it failed"))
+
+    [attempt] = api.job(job_id)["attempts"]
+
+    assert (failure.value, "it failed") == (attempt["failure"], attempt["error"]["detail"])
+    assert f"/problems/job-{failure.value.replace('_', '-')}" == attempt["error"]["type"]
 
 
 def test_the_result_of_a_cancelled_job_is_409(api: Api) -> None:
@@ -239,7 +242,7 @@ def test_cancelling_a_finished_job_is_409(api: Api) -> None:
 
 @pytest.mark.parametrize("job_id", [UNKNOWN_ID, "x", "%00", "A" * 32, "..", "0" * 33])
 def test_an_unknown_id_is_404_with_the_same_body_whatever_it_looks_like(api: Api, job_id: str) -> None:
-    paths = ["", "/result", "/artifacts/model"]
+    paths = ["", "/result", "/output", "/artifacts/model"]
     answers = [api.http.get(f"/v1/jobs/{job_id}{path}") for path in paths]
     answers.append(api.http.post(f"/v1/jobs/{job_id}/cancel"))
 
@@ -314,33 +317,3 @@ def test_a_wait_that_is_over_answers_what_there_is(api: Api) -> None:
 
     assert (200, "queued") == (answer.status_code, answer.json()["state"])
     assert 1 <= time.monotonic() - started < 10
-
-
-class Waiting:
-    """A request under way on a thread of its own."""
-
-    def __init__(self, api: Api, path: str, headers: dict[str, str]) -> None:
-        self._api, self._path, self._headers = api, path, headers
-        self._answer: httpx2.Response | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._changed = 0.0
-        self.seconds_after_change = 0.0
-
-    def _run(self) -> None:
-        self._answer = self._api.http.get(self._path, headers=self._headers)
-
-    def __enter__(self) -> "Waiting":
-        self._thread.start()
-        self._thread.join(0.3)  # the request is to be there before the change; later, it would be answered all the same
-        assert self._thread.is_alive()
-        return self
-
-    def answer(self) -> httpx2.Response:
-        changed = time.monotonic()
-        self._thread.join(20)
-        self.seconds_after_change = time.monotonic() - changed
-        assert self._answer is not None
-        return self._answer
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()

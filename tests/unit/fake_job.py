@@ -15,6 +15,7 @@ class FakeJob:
     attempt: int = 1
     reports: list[tuple[float, str]] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)  # the media type by name
+    lines: list[str] = field(default_factory=list)
 
     def upload(self, file_id: str, content: bytes) -> str:
         """Store a file as a client would have, and return its id."""
@@ -23,6 +24,9 @@ class FakeJob:
 
     def progress(self, percent: float, message: str = "") -> None:
         self.reports.append((percent, message))
+
+    def log(self, message: str) -> None:
+        self.lines.append(message)
 
     def check_cancelled(self) -> None:
         pass

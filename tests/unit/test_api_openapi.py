@@ -63,6 +63,19 @@ def test_every_task_is_a_choice_told_apart_by_its_name(services: Services) -> No
     assert ["task", "payload"] == echo["required"]
 
 
+def test_the_limit_of_processor_time_is_what_the_operator_allows_and_the_task_gives(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'offload.db'}")
+    limited = {"echo": msgspec.structs.replace(ECHO, cpu_limit_seconds=5.0)}
+    artifacts = Artifacts((tmp_path / "artifacts").as_uri())
+    services = assemble(ApiSettings(max_cpu_limit_seconds=10), limited, database, artifacts, None)
+
+    options = served(services)["components"]["schemas"]["SubmitEcho"]["properties"]
+
+    [limit] = [each for each in options["cpu_limit_seconds"]["anyOf"] if each["type"] == "number"]
+    assert (0, 10, "Instead of 5.") == (limit["exclusiveMinimum"], limit["maximum"], limit["description"])
+    assert 5 == services.submissions.decode(b'{"task": "echo", "payload": {}}', None).cpu_limit_seconds
+
+
 def test_a_single_task_is_documented_alike(services: Services, tmp_path: Path) -> None:
     artifacts = Artifacts((tmp_path / "artifacts").as_uri())
     alone = assemble(ApiSettings(), {"echo": ECHO}, Database(f"sqlite:///{tmp_path / 'offload.db'}"), artifacts, None)

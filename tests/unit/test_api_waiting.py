@@ -102,6 +102,26 @@ def test_a_client_that_leaves_does_not_wait_on() -> None:
     asyncio.run(scenario())
 
 
+def test_a_waiter_is_woken_by_other_news_too_which_nobody_seeks_any_longer_then() -> None:
+    async def scenario() -> None:
+        watched, told, left = watch(Versions(a=1)), asyncio.Event(), asyncio.Event()
+
+        async def news() -> bool:
+            try:
+                return await told.wait()
+            finally:
+                left.set()
+
+        assert not await watched.changed("a", 1, seconds=0.01, receive=stays, news=news)
+        await left.wait()
+        waiting = asyncio.create_task(watched.changed("a", 1, seconds=60, receive=stays, news=news))
+        told.set()
+
+        assert await waiting
+
+    asyncio.run(scenario())
+
+
 def test_waiting_outlasts_a_store_that_is_away() -> None:
     async def scenario() -> None:
         versions = Versions(a=1)

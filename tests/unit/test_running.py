@@ -9,13 +9,16 @@ from offload_shared import tasks
 from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Progress
 from offload_worker import watchdog
 from offload_worker.runners.call import LONGEST_DETAIL, failed, sentence
+from offload_worker.runners.family import Use
 from offload_worker.runners.frames import BrokenFrame, FrameBuffer
 from offload_worker.runners.runner import clean_progress
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.slots import Slots
 
 
-def attempt(timeout_seconds: float = 60.0, leased_ago_seconds: float = 0.0) -> RunningAttempt:
+def attempt(
+    timeout_seconds: float = 60.0, leased_ago_seconds: float = 0.0, cpu_limit_seconds: float | None = None
+) -> RunningAttempt:
     job = ClaimedJob(
         id="0" * 32,
         attempt=1,
@@ -24,6 +27,7 @@ def attempt(timeout_seconds: float = 60.0, leased_ago_seconds: float = 0.0) -> R
         tenant="",
         timeout_seconds=timeout_seconds,
         memory_limit_mb=100,
+        cpu_limit_seconds=cpu_limit_seconds,
     )
     leased_at = time.monotonic() - leased_ago_seconds
     return RunningAttempt(job, tasks.registry()["echo"], leased_at=leased_at, lease_seconds=30)
@@ -76,12 +80,51 @@ def test_the_watchdog_ends_what_is_out_of_time() -> None:
 
 def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() -> None:
     running = attempt()
-    running.memory = lambda: 101.0
+    running.measure = lambda: Use(101.0, 0.0)
 
     watchdog.check(running)
 
     assert Stop.OUT_OF_MEMORY == running.stopped
     assert 101.0 == running.peak_memory_mb
+
+
+def test_the_watchdog_ends_what_has_computed_for_too_long() -> None:
+    within, beyond = attempt(cpu_limit_seconds=2.0), attempt(cpu_limit_seconds=2.0)
+    within.measure, beyond.measure = lambda: Use(10.0, 1.9), lambda: Use(10.0, 2.1)
+
+    watchdog.check(within)
+    watchdog.check(beyond)
+
+    assert (None, Stop.CPU_EXCEEDED) == (within.stopped, beyond.stopped)
+    outcome = beyond.outcome_of_stop()
+    assert isinstance(outcome, Failed)
+    assert Failure.CPU_EXCEEDED == outcome.failure
+
+
+def test_the_largest_job_is_ended_before_the_workers_memory_is_used_up() -> None:
+    small, large = attempt(), attempt()
+    small.measure, large.measure = lambda: Use(30.0, 0.0), lambda: Use(60.0, 0.0)
+    for each in (small, large):
+        each.sample()
+
+    watchdog.check_together([small, large], own_mb=10.0, memory_mb=110.0)
+    assert (None, None) == (small.stopped, large.stopped)
+    watchdog.check_together([small, large], own_mb=10.0, memory_mb=100.0)
+    watchdog.check_together([small, large], own_mb=10.0, memory_mb=100.0)
+
+    assert (None, Stop.MEMORY_SHORT) == (small.stopped, large.stopped)
+    outcome = large.outcome_of_stop()
+    assert isinstance(outcome, Failed)
+    assert Failure.OUT_OF_MEMORY == outcome.failure
+
+
+def test_what_has_ended_is_not_said_to_have_used_no_memory() -> None:
+    running = attempt()
+    running.measure = lambda: Use(0.0, 1.5)
+
+    running.sample()
+
+    assert (None, 1.5) == (running.peak_memory_mb, running.cpu_seconds)
 
 
 def test_a_worker_without_a_good_heartbeat_gives_up_before_its_lease_is_over() -> None:
@@ -118,6 +161,17 @@ def test_no_slot_is_free_once_the_worker_ends() -> None:
 
     assert not slots.take()
     assert 0 == slots.free()
+
+
+def test_no_slot_is_free_in_a_pause_and_each_is_afterwards() -> None:
+    slots = Slots(2)
+
+    slots.pause(1000)
+    assert not slots.take()
+    assert 0 == slots.free()
+    slots.pause(0)
+
+    assert slots.take()
 
 
 def test_frames_are_put_together_from_any_pieces() -> None:

@@ -35,6 +35,7 @@ class Failure(StrEnum):
     CRASHED = "crashed"  # the child died: a signal or an exit code
     LOST = "lost"  # the worker went silent past its lease
     EXPIRED = "expired"  # the deadline passed before the job started
+    CPU_EXCEEDED = "cpu_exceeded"
     RESULT_TOO_LARGE = "result_too_large"
 
 
@@ -94,6 +95,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     task_version: int = 1
     priority: int = 0
+    cpu_limit_seconds: float | None = None
     delay_seconds: float = 0.0
     run_at: datetime | None = None
     deadline_at: datetime | None = None
@@ -112,6 +114,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     timeout_seconds: float
     memory_limit_mb: int
+    cpu_limit_seconds: float | None
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -127,6 +130,18 @@ class Progress(msgspec.Struct, frozen=True):
 
     percent: float  # 0 to 100
     message: str = ""
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A part of what an attempt has printed and logged: its bytes, and how many came before them."""
+
+    start: int
+    content: bytes
+
+    @property
+    def end(self) -> int:
+        """How many bytes there were when the last of these had come."""
+        return self.start + len(self.content)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +172,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     timeout_seconds: float
     memory_limit_mb: int
+    cpu_limit_seconds: float | None
     created_at: datetime
     run_at: datetime
     now: datetime  # the store's clock when the job was read: only it is compared with the other times
@@ -188,6 +204,7 @@ TITLES = {
     Failure.REJECTED: "The task refused its input",
     Failure.TIMEOUT: "The job ran out of time",
     Failure.OUT_OF_MEMORY: "The job ran out of memory",
+    Failure.CPU_EXCEEDED: "The job used up its processor time",
     Failure.CRASHED: "The job's process crashed",
     Failure.LOST: "The job's workers were lost",
     Failure.EXPIRED: "The job's deadline passed before it started",

@@ -15,6 +15,9 @@ from offload_api.ranges import RangeUnsatisfiable, requested_range
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import StoredFile
 
+#: A job's bytes are anybody's: a browser is to take them neither for another type nor for a page of this site.
+NEVER_A_PAGE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
 
 async def download(request: AnyRequest, artifacts: Artifacts, stored: StoredFile) -> Response[None] | Stream:
     """Return the response to GET or HEAD; raises `Problem` 416 and, before anything is sent, `ArtifactsUnavailable`."""
@@ -39,8 +42,7 @@ def _headers(stored: StoredFile) -> dict[str, str]:
         "Content-Disposition": attachment(stored.name),
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        **NEVER_A_PAGE,
     }
 
 

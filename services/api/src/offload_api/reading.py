@@ -56,9 +56,15 @@ def etag(job: Job) -> str:
 
 def job_headers(job: Job, *, waited_seconds: int = 0) -> dict[str, str]:
     """Return the headers that go with any sight of a job; a wait that was granted is told of."""
-    headers = {"ETag": etag(job), "Cache-Control": "private, no-cache", "Vary": "Prefer"}
+    headers = {"ETag": etag(job), **wait_headers(waited_seconds)}
     if not job.state.final:
         headers["Retry-After"] = str(retry_seconds(job))
+    return headers
+
+
+def wait_headers(waited_seconds: int) -> dict[str, str]:
+    """Return the headers of an answer that may have been waited for."""
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Prefer"}
     if waited_seconds:
         headers["Preference-Applied"] = f"wait={waited_seconds}"
     return headers

@@ -1,5 +1,6 @@
 """What the routes work with, put together once at the start."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -31,6 +32,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     submissions: Submissions
     additions: Coalescer[NewJob, Added]
     watch: JobWatch
+    output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
 def assemble(
@@ -59,4 +61,5 @@ def assemble(
         submissions=Submissions(tasks, settings),
         additions=Coalescer(add),
         watch=JobWatch(versions),
+        output_turn=asyncio.Lock(),
     )

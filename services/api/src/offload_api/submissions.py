@@ -39,6 +39,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     deadline: Annotated[Moment | None, Meta(description="The job fails if it has not started by then.")] = None
     timeout_seconds: float | None = None
     memory_limit_mb: int | None = None
+    cpu_limit_seconds: float | None = None
     max_attempts: int | None = None
 
 
@@ -79,6 +80,7 @@ class Submissions:
             priority=submission.priority,
             timeout_seconds=submission.timeout_seconds or task.timeout_seconds,
             memory_limit_mb=submission.memory_limit_mb or task.memory_limit_mb,
+            cpu_limit_seconds=submission.cpu_limit_seconds or task.cpu_limit_seconds,
             max_attempts=submission.max_attempts or task.max_attempts,
             delay_seconds=submission.delay_seconds or 0.0,
             run_at=submission.run_at,
@@ -102,6 +104,8 @@ def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
     """Return the type of the body that submits a job of this task."""
     longest = Meta(gt=0, le=settings.max_timeout_seconds, description=f"Instead of {task.timeout_seconds:g}.")
     largest = Meta(ge=1, le=settings.max_memory_limit_mb, description=f"Instead of {task.memory_limit_mb}.")
+    cpu_default = "no limit but the timeout" if task.cpu_limit_seconds is None else f"{task.cpu_limit_seconds:g}"
+    hardest = Meta(gt=0, le=settings.max_cpu_limit_seconds, description=f"Instead of {cpu_default}.")
     most = Meta(ge=1, le=settings.max_attempts_limit, description=f"Instead of {task.max_attempts}.")
     made = msgspec.defstruct(
         _type_name(task),
@@ -109,6 +113,7 @@ def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
             ("payload", task.payload),
             ("timeout_seconds", Annotated[float, longest] | None, None),
             ("memory_limit_mb", Annotated[int, largest] | None, None),
+            ("cpu_limit_seconds", Annotated[float, hardest] | None, None),
             ("max_attempts", Annotated[int, most] | None, None),
         ],
         bases=(Submission,),

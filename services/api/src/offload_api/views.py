@@ -47,6 +47,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where to go from here; a link that leads nowhere now is left out."""
 
     self: str
+    output: str | None = None
     result: str | None = None
     cancel: str | None = None
 
@@ -67,6 +68,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     timeout_seconds: float
     memory_limit_mb: int
+    cpu_limit_seconds: float | None
     cancel_requested: bool
     progress: Progress | None
     error: JobError | None
@@ -96,6 +98,7 @@ def job_view(job: Job) -> JobView:
         finished_at=job.finished_at,
         timeout_seconds=job.timeout_seconds,
         memory_limit_mb=job.memory_limit_mb,
+        cpu_limit_seconds=job.cpu_limit_seconds,
         cancel_requested=job.cancel_requested,
         progress=job.progress,
         error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
@@ -137,6 +140,7 @@ def _links(job: Job) -> JobLinks:
     here = job_path(job.id)
     return JobLinks(
         self=here,
+        output=f"{here}/output" if job.attempt else None,
         result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
         cancel=None if job.state.final else f"{here}/cancel",
     )

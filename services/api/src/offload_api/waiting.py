@@ -5,7 +5,7 @@ The store is asked, not the broker, so it works alike with any number of API ins
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -40,21 +40,35 @@ class JobWatch:
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def changed(self, job_id: str, version: int, *, seconds: float, receive: Receive) -> bool:
-        """Return True as soon as the job has another version; False after `seconds`, or when the client has left."""
+    async def changed(
+        self,
+        job_id: str,
+        version: int,
+        *,
+        seconds: float,
+        receive: Receive,
+        news: Callable[[], Coroutine[Any, Any, bool]] | None = None,
+    ) -> bool:
+        """Return True as soon as the job has another version; False after `seconds`, or when the client has left.
+
+        `news`, where given, runs meanwhile: what it returns is the answer, if it comes first.
+        """
         if self._closed or len(self._waiters) >= MOST_WAITERS:
             return False
         waiter = _Waiter(job_id, version, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
-        left = asyncio.create_task(_client_left(receive))
-        ends: set[asyncio.Future[Any]] = {waiter.woken, left}
+        meanwhile = [asyncio.create_task(_client_left(receive))]
+        if news is not None:
+            meanwhile.append(asyncio.create_task(news()))
         try:
-            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return waiter.woken.done() and waiter.woken.result()
+            ends = (waiter.woken, *meanwhile)
+            ended, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return any(each.result() for each in ended)
         finally:
-            left.cancel()
+            for task in meanwhile:
+                task.cancel()
             self._waiters.discard(waiter)
 
     def close(self) -> None:
@@ -88,6 +102,7 @@ def _wake(waiter: _Waiter, *, changed: bool) -> None:
         waiter.woken.set_result(changed)
 
 
-async def _client_left(receive: Receive) -> None:
+async def _client_left(receive: Receive) -> bool:
     while (await receive())["type"] != "http.disconnect":
         pass
+    return False

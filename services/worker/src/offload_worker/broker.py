@@ -4,6 +4,7 @@ It carries no middleware. Retries, time limits and results are the protocol's, r
 hold delayed jobs in memory, could not stop C code, and log and swallow what fails while storing a result.
 """
 
+import time
 from collections.abc import Callable, Mapping
 
 import dramatiq
@@ -41,10 +42,24 @@ class HintConsumer(Consumer):
     def __init__(self, queue: str, slots: Slots) -> None:
         self.queue = queue
         self.slots = slots
+        self._looked = time.monotonic()
 
     @property
     def connected(self) -> bool:
         """Whether hints can come in."""
+        raise NotImplementedError
+
+    def silent_seconds(self) -> float:
+        """Return how long ago Dramatiq's thread last asked for a message; it does at least every few seconds."""
+        return time.monotonic() - self._looked
+
+    def __next__(self) -> MessageProxy | None:
+        """Return the next message, or None after a while without one."""
+        self._looked = time.monotonic()
+        return self.look()
+
+    def look(self) -> MessageProxy | None:
+        """Look for the next message, for a while."""
         raise NotImplementedError
 
     def message(self, job_id: str, settle: Callable[[], None]) -> MessageProxy:

@@ -4,18 +4,20 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from offload_shared import tasks
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
-from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Succeeded, Usage
+from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
 from offload_shared.store import leases
 from offload_shared.store.database import Database
 from offload_shared.tasks.task import RunsIn
+from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.runners.runner import Ended, Runner
 from offload_worker.running import Running, RunningAttempt, Stop
-from offload_worker.workspace import ArtifactRefused, Workspace, workspace
+from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace, workspace
 
 #: Between two tries of a statement while the store is down.
 PAUSE_SECONDS = 0.5
@@ -33,6 +35,8 @@ class Executor:
         artifacts: Artifacts,
         runners: Mapping[RunsIn, Runner],
         running: Running,
+        breaker: Breaker,
+        folder: Path,
         known: Collection[str],
         worker: str,
         lease_seconds: float,
@@ -41,6 +45,8 @@ class Executor:
         self._artifacts = artifacts
         self._runners = runners
         self._running = running
+        self._breaker = breaker
+        self._folder = folder
         self._known = known
         self._worker = worker
         self._lease_seconds = lease_seconds
@@ -66,6 +72,15 @@ class Executor:
         for attempt in self._running.all():
             attempt.stop(Stop.RELEASED)
 
+    def abandon(self) -> None:
+        """Give back what is running still, though its handlers cannot be ended: this process is about to.
+
+        Raises `StoreUnavailable`; then the leases run out.
+        """
+        for attempt in self._running.all():
+            usage = Usage(attempt.wall_seconds())
+            leases.finish(self._database, attempt.lease, Released(), usage, attempt.output.pending())
+
     def _claim(self, delivery: Delivery) -> tuple[ClaimedJob, float] | None:
         while True:
             leased_at = time.monotonic()  # of this try: an outage before it shortens no lease
@@ -90,25 +105,35 @@ class Executor:
     def _run_and_finish(self, attempt: RunningAttempt) -> None:
         job = attempt.job
         _log.info("job %s: %s, attempt %d, starts", job.id, job.task, job.attempt)
-        with workspace(job, self._database, self._artifacts) as space:
-            ended = self._run(attempt, space)
-            outcome = _keep_artifacts(ended.outcome, space)
-            state = self._finish(attempt, outcome, ended, space) if outcome else None
+        try:
+            with workspace(self._folder, job, self._database, self._artifacts) as space:
+                ended = self._run(attempt, space)
+                if attempt.task.runs_in is RunsIn.PROCESS:
+                    self._breaker.note(job.id, ended.outcome)
+                outcome = _keep_artifacts(ended.outcome, space)
+                state = self._finish(attempt, outcome, ended.usage, space)
+        except WorkerUnable as error:
+            self._breaker.trip(str(error))
+            state = self._finish(attempt, Released(), Usage(attempt.wall_seconds()))
         shown = state.value if state else "fenced"
-        _log.info("job %s: attempt %d, ends %s after %.3f s", job.id, job.attempt, shown, ended.usage.wall_seconds)
+        _log.info("job %s: attempt %d, ends %s after %.3f s", job.id, job.attempt, shown, attempt.wall_seconds())
 
     def _run(self, attempt: RunningAttempt, space: Workspace) -> Ended:
         try:
             return self._runners[attempt.task.runs_in].run(attempt, space)
+        except WorkerUnable:
+            raise
         except BaseException as error:  # noqa: BLE001 - the job must be told, whatever it was
             _log.exception("job %s: could not be run", attempt.job.id)
             detail = f"the worker could not run the job: {type(error).__name__}"
             return Ended(Failed(Failure.ERROR, detail), Usage(attempt.wall_seconds()))
 
-    def _finish(self, attempt: RunningAttempt, outcome: Outcome, ended: Ended, space: Workspace) -> JobState | None:
-        while True:
+    def _finish(
+        self, attempt: RunningAttempt, outcome: Outcome | None, usage: Usage, space: Workspace | None = None
+    ) -> JobState | None:
+        while outcome:
             try:
-                state = leases.finish(self._database, attempt.lease, outcome, ended.usage)
+                state = leases.finish(self._database, attempt.lease, outcome, usage, attempt.output.pending())
             except StoreUnavailable as error:
                 # The work is done: only another worker's claim, after the lease, makes its outcome worthless.
                 _log.warning("job %s: its outcome cannot be stored yet: %s", attempt.job.id, error)
@@ -117,9 +142,10 @@ class Executor:
                     return None
                 time.sleep(PAUSE_SECONDS)
             else:
-                if state is None and isinstance(outcome, Succeeded):
+                if state is None and isinstance(outcome, Succeeded) and space:
                     space.forget(outcome.artifacts)  # the store itself has refused: no row will ever name them
                 return state
+        return None  # fenced: whatever came of it is nobody's to store
 
 
 def _keep_artifacts(outcome: Outcome | None, space: Workspace) -> Outcome | None:

@@ -26,6 +26,9 @@ class JobHandle(Protocol):
     def progress(self, percent: float, message: str = "") -> None:
         """Tell the client how far the job is, 0 to 100; cheap enough to call often."""
 
+    def log(self, message: str) -> None:
+        """Add a line to the job's output, which also gets whatever the handler prints, and logs by `logging`."""
+
     def check_cancelled(self) -> None:
         """Raise `JobStopped` when the job was cancelled or is out of time; a process needs no such checkpoint."""
 

@@ -48,7 +48,16 @@ def live(service: WorkerService) -> tuple[int, dict[str, object]]:
 
 
 def ready(service: WorkerService) -> tuple[int, dict[str, object]]:
-    """Return 200 while hints come in from every queue."""
+    """Return 200 while hints come in from every queue and jobs are taken; beside it, what the worker uses."""
     queues = {queue: consumer.connected for queue, consumer in service.consumers.items()}
-    everywhere = bool(queues) and all(queues.values())
-    return (200 if everywhere else 503), {"ready": everywhere, "queues": queues, "running": len(service.running.all())}
+    paused = service.breaker.reason
+    is_ready = bool(queues) and all(queues.values()) and paused is None and not service.draining
+    body: dict[str, object] = {
+        "ready": is_ready,
+        "queues": queues,
+        "paused": paused,
+        "draining": service.draining,
+        "running": len(service.running.all()),
+        **service.usage(),
+    }
+    return (200 if is_ready else 503), body

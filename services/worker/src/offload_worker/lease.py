@@ -4,13 +4,15 @@ import logging
 import time
 
 from offload_shared.errors import StoreUnavailable
-from offload_shared.store import leases
+from offload_shared.store import leases, outputs
 from offload_shared.store.database import Database
 from offload_worker.running import Running, RunningAttempt, Stop
 
 #: How often the store is asked for cancellations, and told of progress: a cancel reaches a child within this time.
 TICK_SECONDS = 0.25
 HEARTBEATS_PER_LEASE = 6
+#: How often output is stored while it comes; the last of it goes with the attempt's end.
+OUTPUT_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ class LeaseKeeper:
         self._running = running
         self._lease_seconds = lease_seconds
         self._heartbeat_due = 0.0
+        self._output_due = 0.0
         self._down = False
 
     def step(self) -> None:
@@ -37,7 +40,10 @@ class LeaseKeeper:
             self._down = False
 
     def tick(self) -> None:
-        """Prolong leases when due, stop what is cancelled or fenced, store progress; raises `StoreUnavailable`."""
+        """Prolong leases when due, stop what is cancelled or fenced, store progress and output.
+
+        Raises `StoreUnavailable`.
+        """
         attempts = {attempt.lease: attempt for attempt in self._running.all()}
         if not attempts:
             return
@@ -48,6 +54,9 @@ class LeaseKeeper:
             for lease in leases.cancellations(self._database, attempts.keys()):
                 attempts[lease].stop(Stop.CANCELLED)
         self._report(attempts)
+        if now >= self._output_due:
+            self._store_output(attempts)
+            self._output_due = now + OUTPUT_SECONDS
 
     def _heartbeat(self, attempts: dict[leases.Lease, RunningAttempt], now: float) -> None:
         answer = leases.heartbeat(self._database, attempts.keys(), lease_seconds=self._lease_seconds)
@@ -65,3 +74,11 @@ class LeaseKeeper:
         changed = {lease: progress for lease, progress in reported.items() if progress}
         if changed:
             leases.report(self._database, changed)
+
+    def _store_output(self, attempts: dict[leases.Lease, RunningAttempt]) -> None:
+        pending = {lease: attempt.output.pending() for lease, attempt in attempts.items()}
+        said = {lease: part for lease, part in pending.items() if part}
+        if said:
+            outputs.append(self._database, said)
+            for lease, part in said.items():
+                attempts[lease].output.stored(part)

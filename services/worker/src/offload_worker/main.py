@@ -1,5 +1,6 @@
 """The worker's command: the one place that reads the environment and connects."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -14,12 +15,14 @@ from offload_shared.errors import OffloadError
 from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
+from offload_worker import output
 from offload_worker.health import HealthServer
 from offload_worker.service import WorkerService, broker_parameters
 from offload_worker.settings import WorkerSettings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 DATABASE_CONNECTIONS = 16
+PR_SET_DUMPABLE = 4
 
 Queues = Annotated[
     list[str] | None,
@@ -31,7 +34,7 @@ SlotCount = Annotated[
         min=1,
         max=1000,
         metavar="N",
-        help="Run so many jobs of each queue at once. [default: a slot a core where jobs compute, 64 where they wait]",
+        help="Run so many jobs of each queue at once. [default: a slot a core where jobs compute, 256 where they wait]",
     ),
 ]
 
@@ -55,6 +58,8 @@ def run(queue: Queues = None, slots: SlotCount = None) -> None:
 
 def _serve(settings: WorkerSettings) -> None:
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    output.install()
+    hide_from_children()
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says of a lost connection, our consumer says once
     settings.slots_of_queues()
     if settings.broker_url:
@@ -73,6 +78,12 @@ def _serve(settings: WorkerSettings) -> None:
     logging.shutdown()
     # Not waiting for a blocking handler that does not come back: its job's lease is given up with this process.
     os._exit(0)
+
+
+def hide_from_children() -> None:
+    """Let no process of this user look into this one: its environment and memory hold passwords."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 class _Signals:

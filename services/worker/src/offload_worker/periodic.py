@@ -2,7 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+
+END_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -18,6 +21,7 @@ class Periodic:
         self._seconds = seconds
         self._step = step
         self._ended = threading.Event()
+        self._stepped = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -25,13 +29,17 @@ class Periodic:
         self._thread.start()
 
     def end(self) -> None:
-        """End, when the step under way is over."""
+        """End, when the step under way is over; one that takes too long is left behind."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(END_SECONDS)
 
     def is_alive(self) -> bool:
         """Whether the thread lives."""
         return self._thread.is_alive()
+
+    def silent_seconds(self) -> float:
+        """Return how long ago the last step was over."""
+        return time.monotonic() - self._stepped
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):
@@ -39,3 +47,4 @@ class Periodic:
                 self._step()
             except Exception:  # noqa: BLE001 - whatever it is, the next step may succeed
                 _log.exception("a step of the %s failed; it goes on", self.name)
+            self._stepped = time.monotonic()

@@ -9,6 +9,8 @@ from enum import Enum
 from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Outcome, Progress, Released
 from offload_shared.store.leases import Lease
 from offload_shared.tasks.task import Task
+from offload_worker.output import OutputBuffer
+from offload_worker.runners.family import Use
 
 
 class Stop(Enum):
@@ -17,6 +19,8 @@ class Stop(Enum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    MEMORY_SHORT = "memory_short"  # not over its own limit, but the largest in a worker that is
+    CPU_EXCEEDED = "cpu_exceeded"
     RELEASED = "released"  # the worker ends, and another shall run the job
     FENCED = "fenced"  # the lease is over or held by another: whatever comes of the attempt is worth nothing
 
@@ -34,14 +38,17 @@ class RunningAttempt:
         self.lease: Lease = (job.id, job.attempt)
         self.started = time.monotonic()
         self.deadline = self.started + job.timeout_seconds
+        self.output = OutputBuffer()
+        self.memory_mb = 0.0  # in use when last measured
         self.peak_memory_mb: float | None = None
+        self.cpu_seconds: float | None = None
         self._lease_seconds = lease_seconds
         self._leased_at = leased_at
         self._lock = threading.Lock()
         self._stopped: Stop | None = None
         self._stopper: Callable[[], object] = _nothing
         self._progress: Progress | None = None
-        self.memory: Callable[[], float | None] = lambda: None  # megabytes in use; only a process can tell
+        self.measure: Callable[[], Use | None] = lambda: None  # only of a process it can be told from outside
 
     @property
     def stopped(self) -> Stop | None:
@@ -68,12 +75,13 @@ class RunningAttempt:
             self._stopper = _nothing
             return self._stopped is not None
 
-    def sample_memory(self) -> float | None:
-        """Return the megabytes in use, where they can be told, and remember the peak."""
-        memory_mb = self.memory()
-        if memory_mb is not None:
-            self.peak_memory_mb = max(memory_mb, self.peak_memory_mb or 0.0)
-        return memory_mb
+    def sample(self) -> None:
+        """Measure what the attempt uses, where that can be told, and remember the peak."""
+        used = self.measure()
+        if used is not None:
+            self.memory_mb = used.memory_mb
+            self.peak_memory_mb = max(used.memory_mb, self.peak_memory_mb or 0.0) or None  # 0: it has just ended
+            self.cpu_seconds = used.cpu_seconds
 
     def prolonged(self, leased_at: float) -> None:
         """Note a good heartbeat that was sent at this monotonic time."""
@@ -93,10 +101,10 @@ class RunningAttempt:
         return progress
 
     def wall_seconds(self) -> float:
-        """Return how long the attempt has run."""
+        """Return for how many seconds the attempt has run."""
         return time.monotonic() - self.started
 
-    def outcome_of_stop(self) -> Outcome | None:
+    def outcome_of_stop(self) -> Outcome | None:  # noqa: PLR0911 - a return a reason
         """Return how a stopped attempt ends, or None when it was not stopped, or its end is nobody's to store."""
         match self._stopped:
             case Stop.CANCELLED:
@@ -106,6 +114,12 @@ class RunningAttempt:
             case Stop.OUT_OF_MEMORY:
                 limit = f"its limit of {self.job.memory_limit_mb} MB"
                 return Failed(Failure.OUT_OF_MEMORY, f"ended when its processes used more than {limit}")
+            case Stop.MEMORY_SHORT:
+                detail = f"ended with {self.memory_mb:.0f} MB, the most of all jobs on a worker that ran out of memory"
+                return Failed(Failure.OUT_OF_MEMORY, detail)
+            case Stop.CPU_EXCEEDED:
+                limit = f"their limit of {self.job.cpu_limit_seconds:g} seconds"
+                return Failed(Failure.CPU_EXCEEDED, f"ended when its processes had computed for longer than {limit}")
             case Stop.RELEASED:
                 return Released()
             case _:

@@ -3,22 +3,26 @@
 import logging
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from threading import Thread
 
 import dramatiq
 import pika
+import psutil
 
 from offload_shared import tasks
 from offload_shared.artifacts import Artifacts
-from offload_shared.errors import SettingsInvalid
+from offload_shared.errors import SettingsInvalid, StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.store.database import Database
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import RunsIn
-from offload_worker import actors, handlers, lease, watchdog
+from offload_worker import actors, container, handlers, lease, watchdog
+from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
 from offload_worker.consumers.rabbitmq import RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
@@ -27,6 +31,7 @@ from offload_worker.lease import LeaseKeeper
 from offload_worker.periodic import Periodic
 from offload_worker.runners.children import Nursery
 from offload_worker.runners.event_loop import EventLoopRunner
+from offload_worker.runners.guardian import Guardian
 from offload_worker.runners.process import ProcessRunner
 from offload_worker.runners.runner import Runner
 from offload_worker.runners.thread import ThreadRunner
@@ -38,6 +43,10 @@ from offload_worker.slots import Slots
 DRAMATIQ_TIMEOUT_MILLISECONDS = 500
 HEARTBEAT_SECONDS = 30
 BLOCKED_SECONDS = 30
+#: What a handler on a thread gets, beyond the grace period, to reach its next checkpoint.
+CHECKPOINT_SECONDS = 5.0
+#: What has not turned for so long is stuck; the slowest turn waits for a broker or a store that does not answer.
+STUCK_SECONDS = 90.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +55,29 @@ class WorkerService:
     """One worker process: Dramatiq's threads, our consumers and runners, and the threads that watch over them."""
 
     def __init__(self, settings: WorkerSettings, database: Database, artifacts: Artifacts) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
+        mark = new_id()
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{mark[-6:]}"
         self._settings = settings
         self._database = database
         self.slots = {queue: Slots(count) for queue, count in settings.slots_of_queues().items()}
         self._slot_count = sum(each.free() for each in self.slots.values())
         self._known = _known_tasks(set(self.slots))
-        self._runners = self._make_runners()
+        self._folder = _make_folder(mark)
+        self._guardian = Guardian(mark, self._folder)
+        self._loop = EventLoopRunner(handlers.load)
+        self._runners = self._make_runners(mark)
+        self.breaker = Breaker(self.slots.values(), pause_seconds=settings.pause_seconds)
         self.running = Running()
+        self.draining = False
         keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
         sweeper = Sweeper(database, lease_seconds=settings.lease_seconds)
         self._watchers = [
             Periodic("lease keeper", lease.TICK_SECONDS, keeper.step),
-            Periodic("watchdog", watchdog.TICK_SECONDS, partial(watchdog.watch, self.running)),
+            Periodic(
+                "watchdog",
+                watchdog.TICK_SECONDS,
+                partial(watchdog.watch, self.running, settings.memory_mb or container.memory_mb()),
+            ),
             Periodic("sweeper", settings.sweep_seconds, sweeper.sweep),
         ]
         self._executor = Executor(
@@ -66,6 +85,8 @@ class WorkerService:
             artifacts=artifacts,
             runners=self._runners,
             running=self.running,
+            breaker=self.breaker,
+            folder=self._folder,
             known=self._known,
             worker=self.name,
             lease_seconds=settings.lease_seconds,
@@ -77,20 +98,27 @@ class WorkerService:
             broker, worker_timeout=DRAMATIQ_TIMEOUT_MILLISECONDS, worker_threads=self._slot_count
         )
 
-    def _make_runners(self) -> dict[RunsIn, Runner]:
-        processes = {name for name in self._known if tasks.registry()[name].runs_in is RunsIn.PROCESS}
+    def _make_runners(self, mark: str) -> dict[RunsIn, Runner]:
+        known = [tasks.registry()[name] for name in self._known]
+        for task in known:
+            if task.runs_in is not RunsIn.PROCESS:
+                handlers.check(task)
+        processes = {task.name for task in known if task.runs_in is RunsIn.PROCESS}
         nursery = Nursery(
             handlers.modules(processes),
             threads=self._settings.child_threads,
             nice=self._settings.child_nice,
             most_jobs=self._settings.child_jobs,
+            most_growth_mb=self._settings.child_growth_mb,
+            mark=mark,
+            folder=self._folder,
         )
         queues = {tasks.registry()[name].queue for name in processes}
         nursery.warm(sum(self.slots[queue].free() for queue in queues))
         return {
             RunsIn.PROCESS: ProcessRunner(nursery),
             RunsIn.THREAD: ThreadRunner(handlers.load),
-            RunsIn.EVENT_LOOP: EventLoopRunner(handlers.load),
+            RunsIn.EVENT_LOOP: self._loop,
         }
 
     def _consumer(self, queue: str) -> HintConsumer:
@@ -117,32 +145,68 @@ class WorkerService:
 
         `hurry` tells whether to stop waiting for them at once.
         """
+        self.draining = True
         for slots in self.slots.values():
             slots.close()
         grace_ends = time.monotonic() + self._settings.grace_seconds
         while not self.running.wait_until_idle(0.1) and time.monotonic() < grace_ends and not hurry():
             pass
         self._executor.drain()
-        # A blocking handler on a thread cannot be ended; its lease runs out once this process is gone.
-        self.running.wait_until_idle(5.0)
+        if self.running.wait_until_idle(CHECKPOINT_SECONDS):
+            self._worker.stop(timeout=5000)
+        else:
+            self._abandon()
         for watcher in reversed(self._watchers):
             watcher.end()
-        if not self.running.all():
-            self._worker.stop(timeout=5000)
         for runner in self._runners.values():
             runner.close()
+        self._guardian.close()
         self._database.dispose()
 
+    def _abandon(self) -> None:
+        _log.warning("giving back %d jobs whose handlers do not end", len(self.running.all()))
+        try:
+            self._executor.abandon()
+        except StoreUnavailable as error:
+            _log.warning("they are given back when their leases run out: %s", error)
+
+    def usage(self) -> dict[str, float]:
+        """Return what the worker itself uses: megabytes, open descriptors, threads; and how many processes it has."""
+        process = psutil.Process()
+        return {
+            "memory_mb": round(container.own_memory_mb(), 1),
+            "descriptors": process.num_fds(),
+            "threads": process.num_threads(),
+            "processes": len(process.children(recursive=True)),
+        }
+
     def faults(self) -> list[str]:
-        """Return what is dead that should be alive: the worker does its work only when there is nothing."""
-        threads: dict[str, Periodic | Thread] = {
+        """Return what is dead or stuck that should be alive: the worker does its work only when there is nothing."""
+        threads: dict[str, Periodic | Thread | EventLoopRunner | Guardian] = {
             **{watcher.name: watcher for watcher in self._watchers},
             **{f"worker thread {n}": thread for n, thread in enumerate(self._worker.workers)},
             **{f"consumer of {queue}": thread for queue, thread in self._worker.consumers.items()},
+            "event loop": self._loop,
+            "guardian": self._guardian,
+        }
+        turning: dict[str, Periodic | HintConsumer | EventLoopRunner] = {
+            **{watcher.name: watcher for watcher in self._watchers},
+            **{f"consumer of {queue}": consumer for queue, consumer in self.consumers.items()},
+            "event loop": self._loop,
         }
         dead = [f"the {name} is dead" for name, thread in threads.items() if not thread.is_alive()]
+        stuck = [f"the {name} is stuck" for name, each in turning.items() if each.silent_seconds() > STUCK_SECONDS]
         missing = self._slot_count - len(self._worker.workers)
-        return dead + ([f"{missing} worker threads are missing"] if missing else [])
+        return dead + stuck + ([f"{missing} worker threads are missing"] if missing else [])
+
+
+def _make_folder(mark: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"offload-{mark}"
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise SettingsInvalid(f"TMPDIR: no folder can be made in {str(folder.parent)!r}: {error.strerror}") from None
+    return folder
 
 
 def _known_tasks(queues: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ from offload_shared.settings import Seconds, SharedSettings
 from offload_shared.tasks.task import RunsIn
 
 #: Jobs at once of a queue that only waits: threads and coroutines are cheap, a second core is not.
-IO_SLOTS = 64
+IO_SLOTS = 256
 
 
 class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
@@ -24,6 +24,9 @@ class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
     child_threads: Annotated[int, Meta(ge=1, le=1024)] = 1  # of BLAS and OpenMP in each child
     child_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # children yield the processor to services beside them
     child_jobs: Annotated[int, Meta(ge=1)] = 100  # a child is replaced after so many
+    child_growth_mb: Annotated[int, Meta(ge=1)] = 256  # and when it holds so much more memory than at its start
+    memory_mb: Annotated[int, Meta(ge=64)] | None = None  # for the worker with all children; None: what there is
+    pause_seconds: Seconds = 30.0  # of taking no jobs, after crashes in series
 
     def slots_of_queues(self) -> dict[str, int]:
         """Return how many jobs at once this worker runs of each queue; raises `SettingsInvalid` for an unknown one."""

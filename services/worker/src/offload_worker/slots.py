@@ -1,6 +1,7 @@
 """A queue's slots: how many of its jobs this worker runs at once."""
 
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -10,6 +11,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._free = count
         self._open = True
+        self._paused_until = 0.0
         self._changed = threading.Condition()
         self._listeners: list[Callable[[], None]] = []
 
@@ -35,13 +37,17 @@ class Slots:
             self._open = False
             self._changed.notify_all()
 
+    def pause(self, seconds: float) -> None:
+        """Let no slot be taken for so long."""
+        self._paused_until = time.monotonic() + seconds
+
     def any_free(self) -> bool:
         """Whether a slot could be taken."""
-        return self._open and self._free > 0
+        return self.free() > 0
 
     def free(self) -> int:
         """Return how many slots could be taken."""
-        return self._free if self._open else 0
+        return self._free if self._open and time.monotonic() >= self._paused_until else 0
 
     def wait(self, seconds: float) -> bool:
         """Wait until a slot is free, at most so long; returns whether one is."""

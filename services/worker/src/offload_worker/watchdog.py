@@ -3,30 +3,51 @@
 import logging
 import time
 
+from offload_worker import container
 from offload_worker.running import Running, RunningAttempt, Stop
 
 TICK_SECONDS = 0.1
+#: Of the worker's memory; past it the kernel may soon kill a process of its own choice.
+MOST_MEMORY_SHARE = 0.95
 
 _log = logging.getLogger(__name__)
 
 
-def watch(running: Running) -> None:
-    """Hold every running attempt to its time, its memory and its lease, on the monotonic clock."""
-    for attempt in running.all():
+def watch(running: Running, memory_mb: float) -> None:
+    """Hold every running attempt to its limits and its lease, and all of them to the worker's memory."""
+    attempts = running.all()
+    for attempt in attempts:
         try:
             check(attempt)
         except Exception:  # noqa: BLE001 - one odd attempt must not leave the others unwatched
             _log.exception("job %s: could not be checked", attempt.job.id)
+    if attempts:
+        check_together(attempts, own_mb=container.own_memory_mb(), memory_mb=memory_mb)
 
 
 def check(attempt: RunningAttempt) -> None:
     """Stop an attempt that is out of time or memory, or whose lease another worker may soon take over."""
     now = time.monotonic()
-    if attempt.stopped is None and attempt.lease_is_running_out(now):
+    attempt.sample()
+    limit = attempt.job.cpu_limit_seconds
+    if attempt.stopped:
+        return
+    if attempt.lease_is_running_out(now):
         _log.error("job %s: no good heartbeat, attempt %d is given up", *attempt.lease)
         attempt.stop(Stop.FENCED)
     elif now > attempt.deadline:
         attempt.stop(Stop.TIMEOUT)
-    memory_mb = attempt.sample_memory()
-    if memory_mb is not None and memory_mb > attempt.job.memory_limit_mb:
+    elif attempt.memory_mb > attempt.job.memory_limit_mb:
         attempt.stop(Stop.OUT_OF_MEMORY)
+    elif limit is not None and attempt.cpu_seconds is not None and attempt.cpu_seconds > limit:
+        attempt.stop(Stop.CPU_EXCEEDED)
+
+
+def check_together(attempts: list[RunningAttempt], *, own_mb: float, memory_mb: float) -> None:
+    """Stop the largest attempt when all together leave the worker too little memory."""
+    living = [attempt for attempt in attempts if not attempt.stopped]
+    used_mb = own_mb + sum(attempt.memory_mb for attempt in living)
+    if living and used_mb > memory_mb * MOST_MEMORY_SHARE:
+        largest = max(living, key=lambda attempt: attempt.memory_mb)
+        _log.error("%.0f of %.0f MB are used: job %s is ended, the largest", used_mb, memory_mb, largest.job.id)
+        largest.stop(Stop.MEMORY_SHORT)

@@ -24,6 +24,10 @@ class ArtifactRefused(OffloadError):  # noqa: N818
     """The handler's artifact cannot be kept: its name, its kind or its number."""
 
 
+class WorkerUnable(OffloadError):  # noqa: N818
+    """The worker cannot run the job, whatever the job is; another one may."""
+
+
 class Workspace:
     """The folder of one attempt, and the only way from it to the artifact storage."""
 
@@ -76,10 +80,15 @@ class Workspace:
 
 
 @contextmanager
-def workspace(job: ClaimedJob, database: Database, artifacts: Artifacts) -> Iterator[Workspace]:
-    """Make an attempt's folder, and remove it with all that is in it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f"offload-{job.id[-12:]}-{job.attempt}-"))
+def workspace(root: Path, job: ClaimedJob, database: Database, artifacts: Artifacts) -> Iterator[Workspace]:
+    """Make an attempt's folder in `root`, and remove it with all that is in it afterwards; raises `WorkerUnable`."""
     try:
-        yield Workspace(folder, job, database, artifacts)
+        root.mkdir(mode=0o700, exist_ok=True)  # what tidies temporary folders may have taken it
+        folder = Path(tempfile.mkdtemp(prefix=f"{job.id[-12:]}-{job.attempt}-", dir=root))
+        made = Workspace(folder, job, database, artifacts)
+    except OSError as error:
+        raise WorkerUnable(f"no folder for a job can be made in {str(root)!r}: {error.strerror}") from None
+    try:
+        yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,9 @@ T = TypeVar("T")
 #: How long a statement may wait for a connection, and SQLite for its one writer, before the store counts as down.
 PATIENCE_SECONDS = 10.0
 CONNECT_SECONDS = 2
+#: PostgreSQL ends a statement that takes longer, and one that waits so long for another's lock.
+STATEMENT_SECONDS = 10
+LOCK_SECONDS = 5
 
 _UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
@@ -48,6 +51,8 @@ class Database:
         )
         if self.sqlite:
             _prepare_sqlite(self._engine, clock)
+        else:
+            event.listen(self._engine, "connect", _limit_statements)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -148,6 +153,13 @@ def _postgresql_arguments() -> dict[str, Any]:
         "tcp_user_timeout": 10_000,
         "application_name": "offload",
     }
+
+
+def _limit_statements(connection: Any, _record: object) -> None:
+    # Sent as a statement rather than as a start-up parameter, which connection poolers refuse.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:

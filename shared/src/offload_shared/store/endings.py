@@ -51,6 +51,14 @@ def decide(running: Row[Any], outcome: Outcome) -> Next:  # noqa: PLR0911 - a re
             return Next(JobState.FAILED)
 
 
+def _explained(running: Row[Any], outcome: Outcome, step: Next) -> Outcome:
+    # Of a poison job somebody has to find out what it does, and where: the last attempt's record says so.
+    if not (isinstance(outcome, Failed) and step.state is JobState.FAILED and step.losses):
+        return outcome
+    end = f"not tried again after {MOST_LOSSES} attempts that crashed or were lost; the last, attempt {running.attempt}"
+    return Failed(outcome.failure, f"{end} on worker {running.lease_owner}: {outcome.detail}")
+
+
 def _again(allowed: bool, times: int, end: Next) -> Next:  # noqa: FBT001
     if not allowed:
         return end
@@ -72,6 +80,7 @@ def lock_running(connection: Connection, job_id: str, attempt_number: int) -> Ro
 def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> JobState:
     """Record how the attempt of a locked running job ended and move the job on; returns its new state."""
     step = decide(running, outcome)
+    outcome = _explained(running, outcome, step)
     failed = outcome if isinstance(outcome, Failed) else None
     _record_attempt(connection, running, outcome, usage)
     if isinstance(outcome, Succeeded) and outcome.artifacts:

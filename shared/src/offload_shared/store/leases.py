@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, or_, select, tuple_, update
 
-from offload_shared.job import ClaimedJob, JobState, Outcome, Progress, Usage
+from offload_shared.job import ClaimedJob, JobState, Outcome, Output, Progress, Usage
+from offload_shared.store import outputs
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.endings import end_attempt, lock_running
@@ -91,8 +92,12 @@ def report(database: Database, progress: Mapping[Lease, Progress]) -> None:
     database.write(lambda connection: connection.execute(statement, rows))
 
 
-def finish(database: Database, lease: Lease, outcome: Outcome, usage: Usage) -> JobState | None:
+def finish(
+    database: Database, lease: Lease, outcome: Outcome, usage: Usage, last_words: Output | None = None
+) -> JobState | None:
     """End an attempt; returns the job's new state, or None when the attempt was fenced and its outcome refused.
+
+    `last_words` is what of its output is not stored yet.
 
     Safe to repeat when the store's answer was lost: an attempt that has ended so already answers the same again.
     """
@@ -101,6 +106,8 @@ def finish(database: Database, lease: Lease, outcome: Outcome, usage: Usage) -> 
         running = lock_running(connection, *lease)
         if running is None:
             return _ended_before(connection, lease, outcome)
+        if last_words:
+            outputs.write(connection, lease, last_words)
         return end_attempt(connection, running, outcome, usage)
 
     return database.write(work)

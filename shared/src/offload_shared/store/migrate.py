@@ -27,6 +27,9 @@ def migrate(database: Database) -> None:
 
     def work(connection: Connection) -> None:
         if not database.sqlite:
+            # A change of a large table takes its time, and so does whoever migrates before us.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         command.upgrade(config(connection), "head")
 

@@ -19,7 +19,7 @@ def end_lost(database: Database) -> int:
         lost = select(job, clock().label("now")).where(over).limit(BATCH).with_for_update(skip_locked=True)
         rows = connection.execute(lost).all()
         for row in rows:
-            detail = f"worker {row.lease_owner} went silent during attempt {row.attempt}"
+            detail = "the worker went silent past its lease"
             usage = Usage(wall_seconds=(row.now - row.started_at).total_seconds())
             end_attempt(connection, row, Failed(Failure.LOST, detail), usage)
         return len(rows)

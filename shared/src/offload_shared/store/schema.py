@@ -61,6 +61,7 @@ job = Table(
     Column("progress", Text),
     Column("failure", String(32)),
     Column("detail", Text),
+    Column("cpu_limit_seconds", Double),
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
@@ -104,6 +105,16 @@ attempt = Table(
     CheckConstraint("outcome IN ('succeeded', 'failed', 'cancelled', 'released')", name="outcome"),
     CheckConstraint("(outcome = 'succeeded') = (result IS NOT NULL)", name="result_of_success"),
     CheckConstraint("(outcome = 'failed') = (failure IS NOT NULL)", name="failed_says_why"),
+)
+
+#: What an attempt has printed and logged, in parts that follow on one another; the oldest are dropped past a limit.
+output = Table(
+    "output",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("start", BigInteger, primary_key=True),  # bytes before this part
+    Column("content", LargeBinary, nullable=False),
 )
 
 #: One row an artifact of a succeeded job.

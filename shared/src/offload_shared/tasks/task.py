@@ -37,4 +37,5 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     timeout_seconds: float = 3600.0
     memory_limit_mb: int = 2048  # of the child and everything it starts; `process` only
+    cpu_limit_seconds: float | None = None  # likewise; None: as much as fits into the timeout
     max_attempts: int = 5  # how often a handler may end in an error before the job fails

@@ -2,11 +2,13 @@
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from offload_worker.handle import JobHandle, JobRejected
@@ -22,6 +24,7 @@ def probe(payload: Probe, job: JobHandle) -> ProbeResult:
 async def probe_async(payload: Probe, job: JobHandle) -> ProbeResult:
     """Sleep as asked, or do what else the payload says."""
     if payload.action == "sleep":
+        job.log("falls asleep")
         await asyncio.sleep(payload.seconds)
         return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=payload.note)
     return probe(payload, job)
@@ -77,6 +80,46 @@ def _grandchild(payload: Probe, job: JobHandle) -> None:
     sleeper.wait()
 
 
+def _block(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, str(os.getpid()))
+    reader, _writer = os.pipe()
+    os.read(reader, 1)
+
+
+def _daemon(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, f"{os.getpid()} {_start_daemon()}")
+    time.sleep(payload.seconds)
+
+
+def _leave_daemon(payload: Probe, job: JobHandle) -> str:
+    return str(_start_daemon())
+
+
+def _crash_and_leave_daemon(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, f"{os.getpid()} {_start_daemon()}")
+    time.sleep(0.5)
+    os._exit(7)
+
+
+def _start_daemon() -> int:
+    """Start a process that leaves session and parent, and holds every descriptor of this one open."""
+    reader, writer = os.pipe()
+    if not (forked := os.fork()):
+        os.setsid()
+        if not os.fork():
+            os.write(writer, str(os.getpid()).encode())
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(100_000)
+        os._exit(0)
+    os.waitpid(forked, 0)
+    return int(os.read(reader, 20))
+
+
+def _sleep_without_checkpoint(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, str(os.getpid()))
+    time.sleep(payload.seconds)
+
+
 def _sleep(payload: Probe, job: JobHandle) -> None:
     job.progress(1, str(os.getpid()))
     ends = time.monotonic() + payload.seconds
@@ -90,6 +133,40 @@ def _allocate(payload: Probe, job: JobHandle) -> None:
     hoard = []
     while True:
         hoard.append(bytearray(os.urandom(1024)) * (16 * 1024))
+
+
+def _allocate_in_grandchild(payload: Probe, job: JobHandle) -> None:
+    hoard = "hoard = []\nwhile True: hoard.append(bytearray(b'x') * (16 << 20))"
+    subprocess.run([sys.executable, "-c", hoard], check=False)
+    time.sleep(1000)
+
+
+def _burn_in_grandchildren(payload: Probe, job: JobHandle) -> None:
+    burn = f"import time\nends = time.process_time() + {payload.seconds}\nwhile time.process_time() < ends: pass"
+    for burning in [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(2)]:
+        burning.wait()
+
+
+def _hoard(payload: Probe, job: JobHandle) -> None:
+    HOARD.append(bytearray(b"x") * (300 << 20))
+
+
+def _print(payload: Probe, job: JobHandle) -> None:
+    print("printed", payload.note)
+    print("to stderr", file=sys.stderr)
+    job.log("by the handle")
+    logging.getLogger("a.library").info("logged by a library")
+    if payload.seconds:  # in a process, where C code and programs have the descriptors to themselves
+        ctypes.CDLL(None).puts(b"from C")
+        subprocess.run(["echo", "from a program"], check=True)
+        job.progress(1, str(os.getpid()))
+        time.sleep(payload.seconds)
+
+
+def _print_without_end(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, str(os.getpid()))
+    for number in range(10**12):
+        print(f"{number:0100}")
 
 
 def _large_result(payload: Probe, job: JobHandle) -> str:
@@ -116,11 +193,22 @@ def _secrets(payload: Probe, job: JobHandle) -> str:
     return f"{names}; {descriptors} descriptors; in {Path.cwd()}"
 
 
+def _descriptors(payload: Probe, job: JobHandle) -> str:
+    kinds = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            kinds.append(str(descriptor.readlink()).partition(":")[0])
+    return " ".join(sorted(kinds))
+
+
 def _progress(payload: Probe, job: JobHandle) -> None:
     for percent in range(1, 101):
         job.progress(percent, "working")
         time.sleep(payload.seconds / 100)
 
+
+#: What a job left in the memory of its process.
+HOARD: list[bytearray] = []
 
 ACTIONS = {
     "return": lambda payload, job: None,
@@ -133,13 +221,24 @@ ACTIONS = {
     "spin": _spin,
     "spin-in-c": _spin_in_c,
     "ignore-sigterm": _ignore_sigterm,
+    "block": _block,
     "grandchild": _grandchild,
+    "daemon": _daemon,
+    "leave-daemon": _leave_daemon,
+    "crash-and-leave-daemon": _crash_and_leave_daemon,
     "sleep": _sleep,
+    "sleep-without-checkpoint": _sleep_without_checkpoint,
     "allocate": _allocate,
+    "allocate-in-grandchild": _allocate_in_grandchild,
+    "burn-in-grandchildren": _burn_in_grandchildren,
+    "hoard": _hoard,
+    "print": _print,
+    "print-without-end": _print_without_end,
     "large-result": _large_result,
     "broken-frame": _broken_frame,
     "artifact": _artifact,
     "read-file": _read_file,
     "secrets": _secrets,
+    "descriptors": _descriptors,
     "progress": _progress,
 }

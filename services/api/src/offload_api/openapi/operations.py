@@ -11,6 +11,7 @@ ANY = "*/*"
 TEXT: Schema = {"type": "string"}
 BYTES: Schema = {"type": "string", "format": "binary"}
 
+COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 #: What a status outside of success means; some addresses have a word of their own for it.
@@ -26,15 +27,19 @@ PROBLEMS = {
 }
 
 JOB_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+OUTPUT_HEADERS = ("Offload-Attempt", "Offload-Output-Start", "Offload-Output-End", "Retry-After", "Preference-Applied")
 FILE_HEADERS = ("ETag", "Repr-Digest", "Content-Disposition", "Accept-Ranges")
 
 #: Every header that is answered, and what it says.
 HEADERS = {
     "ETag": "Names this version of what is answered; send it back in If-None-Match.",
     "Location": "The address of what was made.",
-    "Retry-After": "After so many seconds it makes sense to ask again; there while the job has not ended.",
+    "Retry-After": "After so many seconds it makes sense to ask again; there while more is to come.",
     "Preference-Applied": "The wait, in seconds, that was granted.",
     "Idempotency-Replayed": "`true` when an earlier request with this key made the job.",
+    "Offload-Attempt": "The attempt that this is the output of; 0 while none has started.",
+    "Offload-Output-Start": "How many bytes came before the first that is sent.",
+    "Offload-Output-End": "What to send as `after` next.",
     "Content-Range": "The bytes that are sent, and the size of the whole.",
     "Accept-Ranges": "`bytes`",
     "Content-Disposition": "The name to save the file by.",
@@ -59,6 +64,8 @@ RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0
 IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
+ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
+AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
 TASK = parameter("name", "path", TEXT, "A task's name.")
 ARTIFACT = parameter("name", "path", TEXT, "An artifact's name.")
 DISPOSITION = parameter("Content-Disposition", "header", TEXT, 'The file\'s name: `attachment; filename="table.csv"`.')
@@ -150,6 +157,16 @@ PATHS: dict[str, dict[str, Any]] = {
             {200: answer("What the handler returned.", ref("Result"), *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
             *(404, 409, 503),
             parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/jobs/{job_id}/output": readable(
+        operation(
+            "getOutput",
+            "jobs",
+            "Read what an attempt has printed and logged, or wait for more of it.",
+            {200: answer("The bytes, as they were written.", BYTES, *OUTPUT_HEADERS, media_type="text/plain")},
+            *(400, 404, 503),
+            parameters=(JOB_ID, ATTEMPT, AFTER, PREFER),
         )
     ),
     "/v1/jobs/{job_id}/cancel": {

@@ -115,6 +115,7 @@ def _job_as_added(new: NewJob, added: Added) -> Job:
         max_attempts=new.max_attempts,
         timeout_seconds=new.timeout_seconds,
         memory_limit_mb=new.memory_limit_mb,
+        cpu_limit_seconds=new.cpu_limit_seconds,
         created_at=added.created_at,
         run_at=added.run_at,
         now=added.created_at if later else added.run_at,

@@ -31,6 +31,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     runs_in: RunsIn
     timeout_seconds: float
     memory_limit_mb: int
+    cpu_limit_seconds: float | None
     max_attempts: int
     payload_schema: dict[str, Any]
     result_schema: dict[str, Any]
@@ -53,6 +54,7 @@ def task_view(task: Task) -> TaskView:
         runs_in=task.runs_in,
         timeout_seconds=task.timeout_seconds,
         memory_limit_mb=task.memory_limit_mb,
+        cpu_limit_seconds=task.cpu_limit_seconds,
         max_attempts=task.max_attempts,
         payload_schema=msgspec.json.schema(task.payload),
         result_schema=msgspec.json.schema(task.result),

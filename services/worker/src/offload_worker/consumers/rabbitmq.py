@@ -52,7 +52,7 @@ class RabbitmqConsumer(HintConsumer):
         """Whether there is a connection."""
         return self._connection is not None
 
-    def __next__(self) -> MessageProxy | None:
+    def look(self) -> MessageProxy | None:
         """Return the next hint's message, or None after a while without one; never raises for a lost broker."""
         try:
             if self._connection is None:

@@ -34,7 +34,7 @@ class StoreConsumer(HintConsumer):
         self._taken: set[str] = set()  # handed on, and not claimed yet: the store still shows them as due
         self._down = False
 
-    def __next__(self) -> MessageProxy | None:
+    def look(self) -> MessageProxy | None:
         """Return the next due job's message, or None after a while without one."""
         if not self.slots.wait(0.5):
             self._found.clear()  # looked up before the wait: others may have taken them

@@ -5,10 +5,14 @@ the task's result. Named by strings, so that only what runs a handler imports it
 """
 
 import importlib
+import inspect
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
+
+from offload_shared.errors import SettingsInvalid
+from offload_shared.tasks.task import RunsIn, Task
 
 SHIPPED = {
     "echo": "offload_worker.handlers.echo:echo",
@@ -31,6 +35,15 @@ def load(task: str) -> Callable[..., Any]:
     module, _, function = registry()[task].partition(":")
     handler: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return handler
+
+
+def check(task: Task) -> None:
+    """Import the handler of a task that runs in this process; raises `SettingsInvalid` where it cannot run there."""
+    is_async = inspect.iscoroutinefunction(load(task.name))
+    if is_async != (task.runs_in is RunsIn.EVENT_LOOP):
+        kind, place = ("an async", "a thread") if is_async else ("a blocking", "the event loop")
+        msg = f"{kind} function cannot run in {place}: {registry()[task.name]}, the handler of task {task.name!r}"
+        raise SettingsInvalid(msg)
 
 
 def modules(tasks: set[str]) -> list[str]:

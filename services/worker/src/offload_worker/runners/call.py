@@ -1,19 +1,17 @@
 """Calls a handler and turns whatever comes of it into a value, the same wherever it runs."""
 
-import logging
 import traceback
 from typing import Any
 
 import msgspec
 
-from offload_shared.job import Failed, Failure, Outcome, Succeeded
+from offload_shared.job import Failed, Failure, Succeeded
 from offload_shared.tasks.task import Task
 from offload_worker.handle import JobRejected, JobStopped
 from offload_worker.runners.frames import LARGEST_RESULT_BYTES
 
 LONGEST_DETAIL = 2000
-
-_log = logging.getLogger(__name__)
+LONGEST_TRACE = 20_000
 
 
 def read_payload(task: Task, payload: str) -> Any:
@@ -25,7 +23,7 @@ def read_payload(task: Task, payload: str) -> Any:
         raise JobRejected(msg) from None
 
 
-def succeeded(task: Task, result: Any) -> Outcome:
+def succeeded(task: Task, result: Any) -> Succeeded | Failed:
     """Return the outcome of a handler that returned `result`."""
     if not isinstance(result, task.result):
         return Failed(Failure.ERROR, f"the handler returned {type(result).__name__}, not {task.result.__name__}")
@@ -40,7 +38,7 @@ def succeeded(task: Task, result: Any) -> Outcome:
 
 
 def failed(error: BaseException) -> Failed:
-    """Return the outcome of a handler that raised; its trace is for the worker's log, never for a client."""
+    """Return the outcome of a handler that raised, as a client is told of it."""
     match error:
         case JobRejected():
             return Failed(Failure.REJECTED, sentence(str(error)))
@@ -49,8 +47,14 @@ def failed(error: BaseException) -> Failed:
         case JobStopped():
             return Failed(Failure.ERROR, "the handler raised JobStopped, though nobody stopped the job")
         case _:
-            _log.warning("a handler raised:\n%s", "".join(traceback.format_exception(error)))
             return Failed(Failure.ERROR, sentence(f"{type(error).__name__}: {error}"))
+
+
+def trace(error: BaseException) -> str:
+    """Return where a handler raised, for the worker's log; empty where the outcome says it all."""
+    if isinstance(error, JobRejected | JobStopped):
+        return ""
+    return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
 
 
 def sentence(text: str) -> str:

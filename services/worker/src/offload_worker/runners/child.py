@@ -1,7 +1,10 @@
 """The child process: imports its handlers once, then runs one attempt after another as its worker tells it."""
 
+import contextlib
 import ctypes
 import importlib
+import io
+import logging
 import os
 import resource
 import signal
@@ -17,10 +20,11 @@ from offload_shared import tasks
 from offload_shared.job import Failed, Succeeded
 from offload_worker import handlers
 from offload_worker.handle import JobRejected
+from offload_worker.output import LINE_FORMAT
 from offload_worker.runners import call, frames
 from offload_worker.runners.runner import clean_progress
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 #: Between two reports of progress; a handler may call as often as it likes.
 REPORT_SECONDS = 0.1
@@ -44,6 +48,10 @@ class ChildHandle:
             self._reported = now
             clean = clean_progress(percent, message)
             frames.send(self._connection, frames.Report(clean.percent, clean.message))
+
+    def log(self, message: str) -> None:
+        """Add a line to the job's output."""
+        sys.stdout.write(f"{message}\n")
 
     def check_cancelled(self) -> None:
         """Do nothing: a child that is to end is killed."""
@@ -74,10 +82,16 @@ def leave() -> NoReturn:
     os._exit(1)
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its worker dies, however that dies."""
+def bind_to(parent: int) -> None:
+    """Ask the kernel to kill this process when its worker dies, and before its worker when memory runs out.
+
+    Whatever this process starts stays below it, also when its own parent has ended: so it is found and ended with it.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if os.getppid() != parent:  # it died before we asked
         leave()
 
@@ -85,9 +99,10 @@ def die_with_parent(parent: int) -> None:
 def main() -> None:
     """Serve the worker at the other end of the socket that the arguments name."""
     descriptor, parent, nice, modules = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-    die_with_parent(parent)
+    bind_to(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to act on
     os.nice(nice)
+    _prepare_output()
     connection = socket.socket(fileno=descriptor)
     for module in modules:
         importlib.import_module(module)
@@ -98,30 +113,42 @@ def main() -> None:
 
 def work(connection: socket.socket, run: frames.Run) -> frames.Returned | frames.Raised:
     """Run one attempt and say how it ended."""
-    before = _cpu_seconds()
-    outcome = _outcome(connection, run)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    before, trace = _cpu_seconds(), ""
+    try:
+        outcome = _outcome(connection, run)
+    except BaseException as error:  # noqa: BLE001 - also SystemExit: the child serves on
+        outcome, trace = call.failed(error), call.trace(error)
+    _flush_output()
     os.chdir("/")
     cpu_seconds = _cpu_seconds() - before
     if isinstance(outcome, Succeeded):
         return frames.Returned(msgspec.Raw(outcome.result), cpu_seconds)
-    return frames.Raised(outcome.failure, outcome.detail, cpu_seconds)
+    return frames.Raised(outcome.failure, outcome.detail, trace, cpu_seconds)
 
 
 def _outcome(connection: socket.socket, run: frames.Run) -> Succeeded | Failed:
     os.chdir(run.folder)
     os.environ["TMPDIR"] = run.folder
     _limit_memory(run.memory_limit_mb)
-    try:
-        task = tasks.registry()[run.task]
-        payload = call.read_payload(task, run.payload)
-        result: Any = handlers.load(run.task)(payload, ChildHandle(connection, run))
-        outcome = call.succeeded(task, result)
-    except BaseException as error:  # noqa: BLE001 - also SystemExit: the child serves on
-        outcome = call.failed(error)
-    assert isinstance(outcome, Succeeded | Failed)  # noqa: S101 - a handler knows no other ends
-    return outcome
+    task = tasks.registry()[run.task]
+    payload = call.read_payload(task, run.payload)
+    result: Any = handlers.load(run.task)(payload, ChildHandle(connection, run))
+    return call.succeeded(task, result)
+
+
+def _prepare_output() -> None:
+    # Line by line, so that a client sees it soon and a crash loses nothing of it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="replace")
+    logging.basicConfig(level=logging.INFO, format=LINE_FORMAT, stream=sys.stdout)
+
+
+def _flush_output() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a handler may have closed it
+            stream.flush()
+    ctypes.CDLL(None).fflush(None)  # what C code has printed
 
 
 def _limit_memory(limit_mb: int) -> None:

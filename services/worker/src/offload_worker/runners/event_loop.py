@@ -2,16 +2,20 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from offload_shared.job import Outcome, Usage
+from offload_worker.output import captured_by
 from offload_worker.runners import call
-from offload_worker.runners.runner import Ended, WorkspaceHandle
+from offload_worker.runners.metering import Metered
+from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import Workspace
 
 CLOSE_SECONDS = 2.0
+TURN_SECONDS = 1.0
 
 
 class EventLoopRunner:
@@ -20,16 +24,16 @@ class EventLoopRunner:
     def __init__(self, load: Callable[[str], Callable[..., Any]]) -> None:
         self._load = load
         self._loop = asyncio.new_event_loop()
+        self._turned = time.monotonic()
+        self._loop.call_soon(self._turn)
         self.thread = threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True)
         self.thread.start()
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         """Run an attempt on the loop, and wait for it here."""
-        return Ended(self._outcome(attempt, workspace), Usage(attempt.wall_seconds()))
-
-    def _outcome(self, attempt: RunningAttempt, workspace: Workspace) -> Outcome | None:
-        future = asyncio.run_coroutine_threadsafe(self._call(attempt, workspace), self._loop)
-        return future.result()
+        metered = Metered(self._call(attempt, workspace))
+        outcome = asyncio.run_coroutine_threadsafe(_awaited(metered), self._loop).result()
+        return Ended(outcome, Usage(attempt.wall_seconds(), cpu_seconds=metered.cpu_seconds))
 
     async def _call(self, attempt: RunningAttempt, workspace: Workspace) -> Outcome | None:
         # The attempt is over when its coroutine is, not when it was told to end: until then the slot stays taken.
@@ -38,12 +42,25 @@ class EventLoopRunner:
         attempt.on_stop(lambda: self._loop.call_soon_threadsafe(this.cancel))
         try:
             payload = call.read_payload(attempt.task, attempt.job.payload)
-            result = await self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
+            with captured_by(attempt.output):
+                result = await self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
         except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the loop under all others
-            return attempt.outcome_of_stop() if attempt.stopped else call.failed(error)
+            return outcome_of(error, attempt)
         finally:
             attempt.detach()
         return call.succeeded(attempt.task, result)
+
+    def _turn(self) -> None:
+        self._turned = time.monotonic()
+        self._loop.call_later(TURN_SECONDS, self._turn)
+
+    def is_alive(self) -> bool:
+        """Whether the loop's thread lives."""
+        return self.thread.is_alive()
+
+    def silent_seconds(self) -> float:
+        """Return for how long some handler has kept the loop from turning, a second more or less."""
+        return time.monotonic() - self._turned
 
     def close(self) -> None:
         """End the loop."""
@@ -51,3 +68,7 @@ class EventLoopRunner:
         self.thread.join(CLOSE_SECONDS)  # a handler that blocks the loop ends with the process
         if not self.thread.is_alive():
             self._loop.close()
+
+
+async def _awaited(metered: Metered[Outcome | None]) -> Outcome | None:
+    return await metered

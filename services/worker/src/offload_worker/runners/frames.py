@@ -77,6 +77,7 @@ class Raised(msgspec.Struct, tag=True):
 
     failure: Failure
     detail: str
+    trace: str  # for the worker's log, never for a client
     cpu_seconds: float
 
 

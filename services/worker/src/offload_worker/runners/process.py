@@ -12,7 +12,7 @@ from offload_worker.runners import call, frames
 from offload_worker.runners.children import Child, ChildGone, Nursery
 from offload_worker.runners.runner import Ended, clean_progress
 from offload_worker.running import RunningAttempt
-from offload_worker.workspace import ArtifactRefused, Workspace
+from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace
 
 _log = logging.getLogger(__name__)
 
@@ -25,18 +25,25 @@ class ProcessRunner:
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         """Run an attempt in a child."""
-        child = self._nursery.take()
+        try:
+            child = self._nursery.take()
+        except OSError as error:
+            raise WorkerUnable(f"no process can be started: {error}") from None
         attempt.on_stop(child.kill)
-        attempt.memory = child.memory_mb
+        attempt.measure = child.use
         try:
             end = self._serve(child, attempt, workspace)
         except ChildGone as gone:
             attempt.detach()
+            attempt.sample()
             self._nursery.replace(child)
+            if not child.ready and not attempt.stopped:
+                raise WorkerUnable(f"a new child cannot begin to work: {gone}") from None
             usage = _usage(attempt)
-            crashed = Failed(Failure.CRASHED, call.sentence(f"attempt {attempt.job.attempt}: {gone}"))
+            crashed = Failed(Failure.CRASHED, call.sentence(str(gone)))
             return Ended(attempt.outcome_of_stop() if attempt.stopped else crashed, usage)
-        attempt.sample_memory()
+        child.read_output()
+        attempt.sample()
         if attempt.detach():
             self._nursery.replace(child)  # the stop came too late for the attempt, and killed the child
         else:
@@ -47,7 +54,8 @@ class ProcessRunner:
     def _serve(self, child: Child, attempt: RunningAttempt, workspace: Workspace) -> frames.Returned | frames.Raised:
         job = attempt.job
         folder = str(workspace.folder)
-        child.begin(frames.Run(job.id, job.attempt, job.task, job.payload, folder, job.memory_limit_mb))
+        run = frames.Run(job.id, job.attempt, job.task, job.payload, folder, job.memory_limit_mb)
+        child.begin(run, attempt.output)
         while True:
             match child.receive():
                 case frames.Report(percent, message):
@@ -59,7 +67,8 @@ class ProcessRunner:
                 case frames.Returned() as end:
                     return end
                 case frames.Raised() as end:
-                    _log.warning("job %s: %s; its child printed:\n%s", job.id, end.detail, child.output())
+                    if end.trace:
+                        _log.warning("job %s: the handler raised:\n%s", job.id, end.trace)
                     return end
 
     def close(self) -> None:
@@ -77,4 +86,6 @@ def _answer(path: Callable[[], Path]) -> frames.FileAt | frames.Refused:
 
 
 def _usage(attempt: RunningAttempt, cpu_seconds: float | None = None) -> Usage:
-    return Usage(attempt.wall_seconds(), cpu_seconds=cpu_seconds, peak_memory_mb=attempt.peak_memory_mb)
+    # The child's own word, where it could say it, is finer than what was measured from outside.
+    used = attempt.cpu_seconds if cpu_seconds is None else cpu_seconds
+    return Usage(attempt.wall_seconds(), cpu_seconds=used, peak_memory_mb=attempt.peak_memory_mb)

@@ -1,13 +1,17 @@
 """What every runner offers: run an attempt where it belongs, and say how it ended."""
 
+import logging
 from typing import Protocol
 
 import msgspec
 
 from offload_shared.job import Outcome, Progress, Usage
 from offload_worker.handle import JobStopped
+from offload_worker.runners import call
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -34,6 +38,7 @@ class WorkspaceHandle:
         self.id = attempt.job.id
         self.attempt = attempt.job.attempt
         self._attempt = attempt
+        self.log = attempt.output.line
         self.file = workspace.file
         self.artifact = workspace.artifact
 
@@ -45,6 +50,15 @@ class WorkspaceHandle:
         """Raise `JobStopped` when the attempt is to end."""
         if self._attempt.stopped:
             raise JobStopped(self._attempt.stopped.value)
+
+
+def outcome_of(error: BaseException, attempt: RunningAttempt) -> Outcome | None:
+    """Return how an attempt ended whose handler raised, which is how a stopped one should end."""
+    if attempt.stopped:
+        return attempt.outcome_of_stop()
+    if trace := call.trace(error):
+        _log.warning("job %s: the handler raised:\n%s", attempt.job.id, trace)
+    return call.failed(error)
 
 
 def clean_progress(percent: float, message: str) -> Progress:

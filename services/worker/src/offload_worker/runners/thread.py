@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from offload_shared.job import Outcome, Usage
+from offload_worker.output import captured_by
 from offload_worker.runners import call
-from offload_worker.runners.runner import Ended, WorkspaceHandle
+from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import Workspace
 
@@ -26,9 +27,10 @@ class ThreadRunner:
     def _outcome(self, attempt: RunningAttempt, workspace: Workspace) -> Outcome | None:
         try:
             payload = call.read_payload(attempt.task, attempt.job.payload)
-            result = self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
+            with captured_by(attempt.output):
+                result = self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is this job's failure alone
-            return attempt.outcome_of_stop() if attempt.stopped else call.failed(error)
+            return outcome_of(error, attempt)
         return call.succeeded(attempt.task, result)
 
     def close(self) -> None:

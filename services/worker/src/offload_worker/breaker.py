@@ -1,0 +1,57 @@
+"""Stops a worker from taking jobs for a while when it seems to be the worker that is at fault."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from offload_shared.job import Failed, Failure, Outcome
+from offload_worker.slots import Slots
+
+#: So many different jobs whose processes crashed, with none between that came to another end. One poison job is
+#: given up before it can do that alone.
+MOST_CRASHED_JOBS = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Breaker:
+    """Counts crashes in series, and pauses the worker's slots; called from any thread."""
+
+    def __init__(
+        self, slots: Collection[Slots], *, pause_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slots = slots
+        self._pause_seconds = pause_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._crashed: set[str] = set()
+        self._paused_until = 0.0
+        self._reason = ""
+
+    def note(self, job_id: str, outcome: Outcome | None) -> None:
+        """Take notice of how an attempt in a process ended."""
+        with self._lock:
+            if not (isinstance(outcome, Failed) and outcome.failure is Failure.CRASHED):
+                self._crashed.clear()
+                return
+            self._crashed.add(job_id)
+            crashed = len(self._crashed)
+        if crashed >= MOST_CRASHED_JOBS:
+            self.trip(f"the processes of {crashed} jobs in a row have crashed")
+
+    def trip(self, reason: str) -> None:
+        """Take no jobs for a while."""
+        with self._lock:
+            self._crashed.clear()
+            self._reason = reason
+            self._paused_until = self._clock() + self._pause_seconds
+        _log.error("no more jobs are taken for %g s: %s", self._pause_seconds, reason)
+        for slots in self._slots:
+            slots.pause(self._pause_seconds)
+
+    @property
+    def reason(self) -> str | None:
+        """Why no jobs are taken at the moment, or None when they are."""
+        with self._lock:
+            return self._reason if self._clock() < self._paused_until else None

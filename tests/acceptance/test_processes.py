@@ -1,0 +1,77 @@
+"""Claims about the processes of jobs: what they are given, what they leave behind, and their end with their worker."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
+from tests.acceptance.stack import Stack, gone, until
+
+LONG = 100_000
+
+both = pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
+
+
+def test_a_process_has_its_own_output_and_its_own_socket_open_and_nothing_of_the_workers(services: Stack) -> None:
+    assert "/dev/null pipe pipe socket" == services.result(services.probe("descriptors"))["note"]
+
+
+def test_what_a_job_leaves_running_is_ended_with_it(services: Stack) -> None:
+    daemon = int(services.result(services.probe("leave-daemon"))["note"])
+
+    until(lambda: gone(daemon), "the end of the daemon")
+
+
+def test_a_crash_is_noticed_while_a_daemon_holds_everything_open_and_the_daemon_is_gone(services: Stack) -> None:
+    job_id = services.probe("crash-and-leave-daemon")
+    pids = services.reports(job_id)
+
+    services.ended(job_id)
+
+    assert ["crashed"] * 3 == services.outcomes(job_id)
+    until(lambda: all(gone(pid) for pid in pids), "the end of the daemon")
+
+
+@both
+@pytest.mark.parametrize("action", ["grandchild", "daemon"])
+def test_nothing_a_job_started_outlives_a_killed_worker(stack: Stack, action: str) -> None:
+    stack.start_api()
+    worker = stack.start_worker()
+    job_id = stack.probe(action, seconds=LONG)
+    pids = stack.reports(job_id)
+    assert list(Path(stack.environment["TMPDIR"]).iterdir())
+
+    worker.kill()
+
+    until(lambda: all(gone(pid) for pid in pids), "the end of the orphans")
+    until(lambda: not list(Path(stack.environment["TMPDIR"]).iterdir()), "the end of the worker's folder")
+
+
+@both
+def test_a_cancel_that_its_worker_does_not_live_to_see_holds(stack: Stack) -> None:
+    stack.start_api()
+    worker = stack.start_worker()
+    job_id = stack.probe("spin", seconds=LONG)
+    [pid] = stack.reports(job_id)
+
+    stack.cancel(job_id)
+    worker.kill()
+    stack.start_worker()
+
+    assert "cancelled" == stack.ended(job_id)["state"]
+    assert 1 == stack.job(job_id)["attempt"]
+    assert gone(pid)
+
+
+@both
+def test_a_neighbour_of_a_cancelled_job_does_not_notice(stack: Stack) -> None:
+    stack.start_api()
+    stack.start_worker("--queue", "probe", "--slots", "2")
+    neighbour, cancelled = stack.probe("spin", seconds=3), stack.probe("daemon", seconds=LONG)
+    [pid] = stack.reports(neighbour)
+    stack.reports(cancelled)
+
+    stack.cancel(cancelled)
+
+    assert "cancelled" == stack.ended(cancelled)["state"]
+    assert {"attempt": 1, "pid": pid, "note": ""} == stack.result(neighbour)
