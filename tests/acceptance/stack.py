@@ -115,6 +115,12 @@ class Stack:
         self.http.base_url = httpx2.URL(url)
         return api
 
+    def start_another_api(self) -> httpx2.Client:
+        """Start a second API beside the first, and return a client of it; the test closes it."""
+        api = self._start("offload-api", "--port", "0")
+        api.says("listens on http://")
+        return httpx2.Client(base_url=api.log.read_text().split("listens on ")[1].split()[0], timeout=60)
+
     def start_worker(self, *arguments: str) -> Process:
         """Start a worker, of the probes' queues unless told otherwise: its children import nothing large."""
         arguments = arguments if "--queue" in arguments else ("--queue", "probe", "--queue", "io", *arguments)

@@ -64,6 +64,20 @@ def test_a_cancel_that_its_worker_does_not_live_to_see_holds(stack: Stack) -> No
 
 
 @both
+def test_a_cancel_reaches_a_job_through_any_api(stack: Stack) -> None:
+    stack.start_api()
+    stack.start_worker()
+    job_id = stack.probe("spin", seconds=LONG)
+    [pid] = stack.reports(job_id)
+
+    with stack.start_another_api() as another:
+        assert 202 == another.post(f"/v1/jobs/{job_id}/cancel").status_code
+
+    assert "cancelled" == stack.ended(job_id)["state"]
+    assert gone(pid)
+
+
+@both
 def test_a_neighbour_of_a_cancelled_job_does_not_notice(stack: Stack) -> None:
     stack.start_api()
     stack.start_worker("--queue", "probe", "--slots", "2")

@@ -50,7 +50,7 @@ def test_a_job_lost_three_times_fails_and_names_its_last_worker(database: Databa
     found = read(database, job_id)
     assert (JobState.FAILED, Failure.LOST) == (found.state, found.failure)
     assert found.detail is not None
-    assert "w2" in found.detail
+    assert f"attempt {MOST_LOSSES} on worker w2" in found.detail
 
 
 def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(database: Database) -> None:

@@ -22,6 +22,7 @@ class Progress:
             self._percent = max(self._percent, start + (end - start) * min(max(share, 0.0), 1.0))
             self._job.progress(round(self._percent, 1), f"{title}: {detail}" if detail else title)
 
+        self._job.log(title)
         report(0.0)
         return report
 

@@ -1,0 +1,129 @@
+"""Claims about a job's way through a worker where the store's answers get lost, on both databases."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offload_shared.artifacts import Artifacts
+from offload_shared.errors import CommitUnknown
+from offload_shared.job import Failed, Failure, JobState, Outcome, Output, Succeeded, Usage
+from offload_shared.store import leases, outputs
+from offload_shared.store.database import Database
+from offload_shared.tasks.task import RunsIn
+from offload_worker import executor
+from offload_worker.breaker import Breaker
+from offload_worker.broker import Delivery
+from offload_worker.executor import Executor
+from offload_worker.runners.runner import Ended
+from offload_worker.running import Running, RunningAttempt
+from offload_worker.workspace import WorkerUnable, Workspace
+from tests.jobs import added, claimed, make_due, read
+
+TASK = "probe"
+
+
+class FakeRunner:
+    """Succeeds with an artifact and a line of output; before that it does what a test asks for."""
+
+    before: Any = staticmethod(lambda attempt: None)
+
+    def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
+        self.before(attempt)
+        workspace.artifact("note.txt", "text/plain").write_text("kept")
+        attempt.output.line("done")
+        return Ended(Succeeded(b"{}"), Usage(attempt.wall_seconds()))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def runner() -> FakeRunner:
+    return FakeRunner()
+
+
+@pytest.fixture
+def work(database: Database, tmp_path: Path, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Execute a job by its id."""
+    monkeypatch.setattr(executor, "PAUSE_SECONDS", 0.01)
+    made = Executor(
+        database=database,
+        artifacts=Artifacts((tmp_path / "artifacts").as_uri()),
+        runners={RunsIn.PROCESS: runner},
+        running=Running(),
+        breaker=Breaker([], pause_seconds=1),
+        folder=tmp_path / "work",
+        known={TASK},
+        worker="w",
+        lease_seconds=30,
+    )
+    return lambda job_id: made.execute(Delivery(job_id, lambda: None))
+
+
+def stored(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.txt")]
+
+
+def test_what_a_success_left_is_kept_when_only_the_stores_answer_was_lost(
+    database: Database, work: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, finish = added(database), leases.finish
+    answers = iter([True])
+
+    def finish_and_lose_the_answer(*arguments: Any) -> JobState | None:
+        state = finish(*arguments)
+        if next(answers, False):
+            raise CommitUnknown("the store went away inside a commit")
+        return state
+
+    monkeypatch.setattr(leases, "finish", finish_and_lose_the_answer)
+
+    work(job_id)
+
+    found = read(database, job_id)
+    assert (JobState.SUCCEEDED, ["note.txt"]) == (found.state, [each.name for each in found.artifacts])
+    assert ["note.txt"] == stored(tmp_path / "artifacts")
+
+
+def test_what_a_fenced_success_left_is_removed(
+    database: Database, work: Any, tmp_path: Path, runner: FakeRunner
+) -> None:
+    job_id = added(database)
+
+    def lose_the_lease(attempt: RunningAttempt) -> None:
+        lost: Outcome = Failed(Failure.LOST, "went silent")
+        leases.finish(database, attempt.lease, lost, Usage())
+
+    runner.before = lose_the_lease
+
+    work(job_id)
+
+    assert JobState.QUEUED == read(database, job_id).state
+    assert [] == stored(tmp_path / "artifacts")
+
+
+def test_a_job_that_the_worker_could_not_begin_is_given_back_and_counts_as_no_failure(
+    database: Database, work: Any, runner: FakeRunner
+) -> None:
+    job_id = added(database)
+
+    def fail(_: RunningAttempt) -> None:
+        raise WorkerUnable("no process can be started")
+
+    runner.before = fail
+
+    work(job_id)
+
+    found = read(database, job_id)
+    assert JobState.QUEUED == found.state
+    assert ["released"] == [attempt.outcome for attempt in found.attempts]
+    make_due(database, job_id)
+    assert claimed(database, job_id)
+
+
+def test_the_last_words_of_an_attempt_are_stored_with_its_end(database: Database, work: Any) -> None:
+    job_id = added(database)
+
+    work(job_id)
+
+    assert Output(0, b"done\n") == outputs.read(database, job_id, 1)
