@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 $(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml tests/probe/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -47,6 +47,12 @@ demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amq
 up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.up
 
+bench-latency: $(READY) ## Measure what computing outside the web process buys; renews docs/latency.md; ARGS=--quick
+	@$(BIN)/python -m benchmarks.latency $(ARGS)
+
+bench-cancel: $(READY) ## Measure how long a cancel takes while every core computes; ARGS="--broker=amqp://... --store=..."
+	@$(BIN)/python -m benchmarks.cancelling $(ARGS)
+
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-package offload-shared
 
@@ -61,4 +67,4 @@ lock: $(READY) ## Renew the pinned, hashed requirements
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup check test test-unit test-servers demo up lock clean
+.PHONY: help setup check test test-unit test-servers demo up bench-latency bench-cancel lock clean

@@ -1,0 +1,113 @@
+"""Measures how long light requests take while CPU-bound jobs run in one place or another."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from benchmarks.latency import jobs, load
+from benchmarks.latency.plan import Plan
+from benchmarks.latency.processes import comparison_app, environment, offload_api, offload_worker, python
+
+#: Between the generator's first request and the first job.
+SETTLE_SECONDS = 0.3
+
+
+class Place(StrEnum):
+    """Where jobs run."""
+
+    IN_REQUEST = "in the request"
+    ON_THREADS = "on threads of the API"
+    OFFLOAD = "in Offload's workers"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds that light requests took, in one window."""
+
+    p50: float
+    p99: float
+    highest: float
+    requests: int
+
+
+Report = Callable[[Place, int, Latency], None]
+
+
+def measure(plan: Plan, amount: int, folder: Path, report: Report) -> None:
+    """Measure every cell once, with jobs of `amount` iterations, and report each."""
+    with comparison_app(folder) as url:
+        client = jobs.ComparisonClient(url)
+        for place, run in ((Place.IN_REQUEST, client.in_request), (Place.ON_THREADS, client.on_thread)):
+            for count in plan.jobs:
+                report(place, count, _cell(f"{url}/live", run, count, amount, plan.window_seconds))
+    # As many slots as jobs, so that all of them run at once here as they do in the other places.
+    slots = max(plan.jobs)
+    with offload_api(folder) as url, offload_worker(folder, slots):
+        offload = jobs.OffloadClient(url)
+        warm_up(offload, slots, amount // 4)
+        for count in plan.jobs:
+            latency = _cell(f"{url}/health/live", offload.run, count, amount, plan.window_seconds)
+            report(Place.OFFLOAD, count, latency)
+
+
+def warm_up(client: jobs.OffloadClient, slots: int, amount: int) -> None:
+    """Have each of a worker's children do a job: a child imports its handlers when it starts."""
+    for job_id in [client.submit("python", amount) for _ in range(slots)]:
+        client.wait(job_id)
+
+
+def _cell(url: str, run: jobs.Run, count: int, amount: int, least_seconds: float) -> Latency:
+    """Return the latency of `url` while `count` jobs run at once, each followed by another until the time is up."""
+
+    def lane() -> None:
+        while time.monotonic() - began < least_seconds:
+            run("python", amount)
+
+    with _load(url) as stop_load, jobs.client_threads(count) as threads:
+        time.sleep(SETTLE_SECONDS)
+        began = time.monotonic()
+        lanes = [threads.submit(lane) for _ in range(count)]
+        for each in lanes:
+            each.result()
+        if not lanes:
+            time.sleep(least_seconds)
+        ended = time.monotonic()
+        return _latency([took for intended, took in stop_load() if began <= intended <= ended])
+
+
+def _latency(milliseconds: list[float]) -> Latency:
+    ordered = sorted(milliseconds)
+    p50, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.99))
+    return Latency(p50, p99, ordered[-1], len(ordered))
+
+
+@contextmanager
+def _load(url: str) -> Iterator[Callable[[], list[load.Sample]]]:
+    """Run the load generator; yields the function that ends it and returns its samples.
+
+    Its clock is ours: `time.monotonic()` is the same in all processes of a machine.
+    """
+    command = python("load", url)
+    generator = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), start_new_session=True
+    )
+    assert generator.stdout is not None
+
+    def stop() -> list[load.Sample]:
+        output, _ = generator.communicate(timeout=2 * load.TIMEOUT_SECONDS)
+        if generator.returncode:
+            raise RuntimeError(f"the load generator ended with exit status {generator.returncode}")
+        return [(intended, took) for intended, took in json.loads(output)]
+
+    try:
+        if generator.stdout.readline() != b"ready\n":
+            raise RuntimeError("the load generator did not start")
+        yield stop
+    finally:
+        generator.kill()
+        generator.wait()
