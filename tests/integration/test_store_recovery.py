@@ -131,6 +131,23 @@ def test_a_broker_that_lost_its_messages_gets_every_due_job_again(database: Data
     assert [due] == [hint.job_id for hint in hints.take_due(database, ["cpu"])]
 
 
+def test_a_long_queue_is_made_due_again_in_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "FORGET_BATCH", 2)
+    waiting = {added(database) for _ in range(5)}
+    hints.mark_published(database, sorted(waiting))
+
+    assert [2, 2, 1, 0] == [hints.forget_published(database, "cpu") for _ in range(4)]
+    assert waiting == {hint.job_id for hint in hints.take_due(database, ["cpu"])}
+
+
+def test_a_job_past_its_deadline_is_not_hinted_at(database: Database) -> None:
+    make_due(database, added(database, deadline_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+    assert set() == hints.queues_due(database)
+    assert [] == hints.take_due(database, ["cpu"])
+    assert {} == hints.backlog(database)
+
+
 def test_the_backlog_counts_due_jobs_by_queue(database: Database) -> None:
     jobs.add(database, [new_job(), new_job(), new_job(queue="io"), new_job(delay_seconds=3600)])
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import pytest
 from sqlalchemy import Connection
 
 from offload_shared.errors import StoreUnavailable
+from offload_shared.store import recovery
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_shared.store.sweeper import Sweeper
@@ -78,3 +80,13 @@ def test_after_the_store_was_away_leases_are_left_alone_for_another_one(store_ur
     clock.now += 1
     assert 1 == sweeper.sweep()
     database.dispose()
+
+
+def test_more_than_a_batch_goes_in_one_sweep(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "BATCH", 2)
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    overdue = [added(database, deadline_at=past) for _ in range(5)]
+    sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS)
+
+    assert 5 == sweeper.sweep()
+    assert {"failed"} == {read(database, job_id).state for job_id in overdue}

@@ -55,7 +55,9 @@ class Relay:
         for queue, depth in depths.items():
             # Messages that workers hold are not counted, so a small difference proves nothing.
             if depth < backlog.get(queue, 0) / 2:
-                forgotten = await self._store.run(hints.forget_published, queue)
+                forgotten = 0
+                while batch := await self._store.run(hints.forget_published, queue):
+                    forgotten += batch
                 self._rests_until.pop(queue, None)
                 _log.info("the broker has %d messages for %d waiting jobs of queue %s", depth, forgotten, queue)
         self._doubts = doubts

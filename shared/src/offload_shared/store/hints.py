@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Integer, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Integer, cast, func, or_, select, update
 from sqlalchemy.sql.expression import case, literal
 
 from offload_shared.job import Hint, JobState
@@ -11,6 +11,7 @@ from offload_shared.store.database import Database
 from offload_shared.store.schema import job
 
 BATCH = 500
+FORGET_BATCH = 5000
 
 #: A hint is repeated after a minute, then two, four ... and at last every 32 minutes, until its job is claimed.
 REPEAT_SECONDS = 60
@@ -19,12 +20,7 @@ MOST_DOUBLINGS = 5
 
 def take_due(database: Database, queues: Collection[str]) -> list[Hint]:
     """Return hints to publish for due jobs of these queues, having moved each on to its next turn first."""
-    due_now = (
-        (job.c.state == JobState.QUEUED)
-        & (job.c.publish_after <= now())
-        & (job.c.run_at <= now())
-        & job.c.queue.in_(queues)
-    )
+    due_now = _waiting() & (job.c.publish_after <= now()) & job.c.queue.in_(queues)
     due = select(job.c.id).where(due_now).order_by(job.c.publish_after).limit(BATCH)
     if not database.read(lambda connection: connection.execute(due.limit(1)).first()):
         return []
@@ -45,8 +41,7 @@ def take_due(database: Database, queues: Collection[str]) -> list[Hint]:
 
 def queues_due(database: Database) -> set[str]:
     """Return the queues that have jobs due for a hint: a read, cheap when there are none."""
-    due_now = (job.c.state == JobState.QUEUED) & (job.c.publish_after <= now()) & (job.c.run_at <= now())
-    statement = select(job.c.queue).distinct().where(due_now)
+    statement = select(job.c.queue).distinct().where(_waiting() & (job.c.publish_after <= now()))
     return database.read(lambda connection: set(connection.execute(statement).scalars()))
 
 
@@ -61,29 +56,31 @@ def mark_published(database: Database, job_ids: Sequence[str]) -> None:
 
 
 def forget_published(database: Database, queue: str) -> int:
-    """Make every queued job of a queue due for a hint at once: the broker has lost its messages; returns how many."""
-    waiting = (job.c.queue == queue) & (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
-    statement = update(job).where(waiting).values(publish_after=clock(), dispatches=0)
+    """Make queued jobs of a queue due for a hint at once, a batch of them: the broker has lost its messages.
+
+    Returns how many; to be repeated until that is none.
+    """
+    told = _waiting() & (job.c.queue == queue) & or_(job.c.publish_after > now(), job.c.dispatches > 0)
+    locked = select(job.c.id).where(told).limit(FORGET_BATCH).with_for_update(skip_locked=True).cte("told")
+    statement = update(job).where(job.c.id.in_(select(locked.c.id))).values(publish_after=clock(), dispatches=0)
     return database.write(lambda connection: connection.execute(statement).rowcount)
 
 
 def backlog(database: Database) -> dict[str, int]:
     """Return how many jobs of each queue are due and wait."""
-    waiting = (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
-    statement = select(job.c.queue, func.count().label("jobs")).where(waiting).group_by(job.c.queue)
+    statement = select(job.c.queue, func.count().label("jobs")).where(_waiting()).group_by(job.c.queue)
     return database.read(lambda connection: {row.queue: row.jobs for row in connection.execute(statement)})
 
 
 def due(database: Database, queue: str, *, tasks: Collection[str], limit: int) -> list[Hint]:
     """Return due jobs of a queue, the most urgent first: what a worker without a broker looks at."""
-    waiting = (
-        (job.c.queue == queue)
-        & (job.c.state == JobState.QUEUED)
-        & (job.c.run_at <= now())
-        & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
-        & ~job.c.cancel_requested
-        & job.c.task.in_(tasks)
-    )
+    waiting = _waiting() & (job.c.queue == queue) & ~job.c.cancel_requested & job.c.task.in_(tasks)
     order = (job.c.priority.desc(), job.c.run_at)
     statement = select(job.c.id, job.c.queue, job.c.priority).where(waiting).order_by(*order).limit(limit)
     return database.read(lambda connection: [Hint(*row) for row in connection.execute(statement)])
+
+
+def _waiting() -> ColumnElement[bool]:
+    # A job past its deadline waits for nobody: the sweeper fails it.
+    in_time = or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
+    return (job.c.state == JobState.QUEUED) & (job.c.run_at <= now()) & in_time

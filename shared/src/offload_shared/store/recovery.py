@@ -12,7 +12,7 @@ BATCH = 100
 
 
 def end_lost(database: Database) -> int:
-    """End the attempts whose lease is over, so that their jobs run again or fail; returns how many."""
+    """End attempts whose lease is over, a batch of them, so that their jobs run again or fail; returns how many."""
 
     def work(connection: Connection) -> int:
         over = (job.c.state == JobState.RUNNING) & (job.c.lease_until < now())
@@ -28,7 +28,7 @@ def end_lost(database: Database) -> int:
 
 
 def fail_expired(database: Database) -> int:
-    """Fail the queued jobs whose deadline has passed; returns how many."""
+    """Fail queued jobs whose deadline has passed, a batch of them; returns how many."""
     overdue = (job.c.state == JobState.QUEUED) & (job.c.deadline_at <= now())
     due = select(job.c.id).where(overdue).limit(BATCH).with_for_update(skip_locked=True).cte("due")
     change = {

@@ -37,10 +37,16 @@ class Sweeper:
             return 0
 
     def _sweep(self) -> int:
-        expired = recovery.fail_expired(self._database)
+        expired = self._all(recovery.fail_expired)
         if self._quiet_until is None:
             self._quiet_until = self._clock() + self._lease_seconds
-        lost = recovery.end_lost(self._database) if self._clock() >= self._quiet_until else 0
+        lost = self._all(recovery.end_lost) if self._clock() >= self._quiet_until else 0
         if lost:
             _log.warning("%d attempts were lost: their workers went silent", lost)
         return expired + lost
+
+    def _all(self, verb: Callable[[Database], int]) -> int:
+        total = 0
+        while batch := verb(self._database):
+            total += batch
+        return total
