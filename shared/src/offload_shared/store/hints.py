@@ -62,8 +62,13 @@ def forget_published(database: Database, queue: str) -> int:
     """
     told = _waiting() & (job.c.queue == queue) & or_(job.c.publish_after > now(), job.c.dispatches > 0)
     locked = select(job.c.id).where(told).limit(FORGET_BATCH).with_for_update(skip_locked=True).cte("told")
-    statement = update(job).where(job.c.id.in_(select(locked.c.id))).values(publish_after=clock(), dispatches=0)
-    return database.write(lambda connection: connection.execute(statement).rowcount)
+    statement = (
+        update(job)
+        .where(job.c.id.in_(select(locked.c.id)))
+        .values(publish_after=clock(), dispatches=0)
+        .returning(job.c.id)
+    )
+    return database.write(lambda connection: len(connection.execute(statement).all()))
 
 
 def backlog(database: Database) -> dict[str, int]:
