@@ -204,6 +204,16 @@ def test_nothing_that_runs_beside_a_worker_can_read_its_passwords(stack: Stack, 
     assert "refused" == stack.compose("exec", "-T", worker, "python3", "-c", read).strip()
 
 
+def test_a_worker_reaps_what_loses_its_parent(stack: Stack) -> None:
+    stack.compose("exec", "-T", "worker-cpu", "sh", "-c", "setsid sleep 0.1 & exit")
+    count = "import psutil; print(sum(each.status() == psutil.STATUS_ZOMBIE for each in psutil.process_iter()))"
+
+    def zombies() -> int:
+        return int(stack.compose("exec", "-T", "worker-cpu", "python3", "-c", count))
+
+    assert within(60, lambda: zombies() == 0)
+
+
 def test_the_demo_passes_against_it(stack: Stack, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo", "--url", stack.url],

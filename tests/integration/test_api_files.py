@@ -183,7 +183,8 @@ def test_an_artifact_is_downloaded_by_the_link_in_its_job(api: Api, tmp_path: Pa
     source = tmp_path / "source"
     source.write_bytes(CONTENT)
     artifacts = Artifacts((api.data / "artifacts").as_uri())
-    stored = artifacts.store(f"jobs/{job_id}/1/0", source, name="model 1.onnx", media_type="application/x-onnx")
+    with source.open("rb") as opened:
+        stored = artifacts.store(f"jobs/{job_id}/1/0", opened, name="model 1.onnx", media_type="application/x-onnx")
     api.succeed(job_id, b"{}", stored)
 
     [shown] = api.job(job_id)["artifacts"]

@@ -83,15 +83,17 @@ def test_a_workers_file_is_stored_fetched_and_deleted(artifacts: Artifacts, tmp_
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(LARGE)
 
-    stored = artifacts.store("jobs/1/1/model.onnx", source, name="model.onnx", media_type="a/b")
-    artifacts.fetch(stored.key, target)
+    with source.open("rb") as opened:
+        stored = artifacts.store("jobs/1/1/model.onnx", opened, name="model.onnx", media_type="a/b")
+    with target.open("wb") as opened_target:
+        artifacts.fetch(stored.key, opened_target)
 
     assert (len(LARGE), hashlib.sha256(LARGE).hexdigest()) == (stored.size, stored.sha256)
     assert target.read_bytes() == LARGE
     artifacts.delete(stored.key)
     artifacts.delete(stored.key)
-    with pytest.raises(ArtifactsUnavailable):
-        artifacts.fetch(stored.key, target)
+    with target.open("wb") as opened_target, pytest.raises(ArtifactsUnavailable):
+        artifacts.fetch(stored.key, opened_target)
 
 
 def test_a_storage_that_cannot_be_used_stops_the_start_with_one_sentence() -> None:

@@ -1,5 +1,7 @@
 """Claims about the output of attempts in the store, on both databases."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Output, Usage
 from offload_shared.store import leases, outputs
 from offload_shared.store.database import Database
@@ -73,3 +75,20 @@ def test_parts_that_lap_over_are_read_once_and_what_was_before_a_gap_is_left_out
     outputs.append(database, {lease: Output(20, b"later")})
 
     assert Output(20, b"later") == outputs.read(database, *lease)
+
+
+def test_output_that_is_stored_while_its_attempt_ends_keeps_nobody_waiting(database: Database) -> None:
+    for size in range(1, 40):
+        end_while_storing(database, Output(0, b"x" * size))
+
+
+def end_while_storing(database: Database, said: Output) -> None:
+    lease = running(database)
+
+    with ThreadPoolExecutor(2) as pool:
+        appended = pool.submit(outputs.append, database, {lease: said})
+        finished = pool.submit(leases.finish, database, lease, Cancelled(), Usage(), Output(0, b"x" * 50))
+
+    assert appended.result() is None  # a deadlock would raise StoreUnavailable on one of the two
+    assert JobState.CANCELLED == finished.result()
+    assert Output(0, b"x" * 50) == outputs.read(database, *lease)

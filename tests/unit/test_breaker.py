@@ -40,9 +40,25 @@ def test_any_other_end_between_shows_that_the_worker_is_well() -> None:
     ends: list[Outcome | None] = [Succeeded(b"{}"), Failed(Failure.TIMEOUT, "late"), Cancelled(), None]
     breaker = Breaker([], pause_seconds=30)
 
-    for end in ends:
+    for turn, end in enumerate(ends):
         for number in range(MOST_CRASHED_JOBS - 1):
-            breaker.note(str(number), CRASH)
+            breaker.note(f"{turn}-{number}", CRASH)
         breaker.note("another", end)
 
     assert breaker.reason is None
+
+
+def test_pauses_in_a_row_grow_and_begin_anew_after_a_good_end() -> None:
+    clock = Clock()
+    breaker = Breaker([], pause_seconds=10, clock=clock)
+
+    def paused_seconds() -> int:
+        began = clock.now
+        breaker.trip("no folder can be made")
+        while breaker.reason:
+            clock.now += 1
+        return round(clock.now - began)
+
+    assert [10, 20, 40, 80, 160, 160] == [paused_seconds() for _ in range(6)]
+    breaker.note("a job", Succeeded(b"{}"))
+    assert 10 == paused_seconds()

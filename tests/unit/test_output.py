@@ -12,10 +12,11 @@ from offload_worker.output import OutputBuffer, captured_by
 
 
 @contextmanager
-def installed() -> Iterator[io.StringIO]:
+def installed() -> Iterator[io.BytesIO]:
     """Tell handlers from the worker, whose standard streams a test can read; undone afterwards."""
     streams, handlers = (sys.stdout, sys.stderr), logging.getLogger().handlers[:]
-    workers = sys.stdout = sys.stderr = io.StringIO()
+    workers = io.BytesIO()
+    sys.stdout = sys.stderr = io.TextIOWrapper(workers)
     try:
         output.install()
         yield workers
@@ -63,11 +64,11 @@ def test_what_a_handler_prints_and_logs_is_its_attempts_and_the_rest_the_workers
             logging.getLogger("a.library").warning("careful")
             logging.getLogger("offload_worker.store").warning("of no interest")
         print("the worker again")
+        assert b"the worker\nthe worker again\n" == workers.getvalue()
 
     said = buffer.tail(1000)
     assert said.startswith("the handler\n")
     assert said.endswith("WARNING a.library: careful")
-    assert "the worker\nthe worker again\n" == workers.getvalue()
 
 
 def test_coroutines_that_take_turns_keep_their_output_apart() -> None:

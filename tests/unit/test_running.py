@@ -9,11 +9,13 @@ from offload_shared import tasks
 from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Progress
 from offload_worker import watchdog
 from offload_worker.runners.call import LONGEST_DETAIL, failed, sentence
-from offload_worker.runners.family import Use
+from offload_worker.runners.family import Snapshot, Use
 from offload_worker.runners.frames import BrokenFrame, FrameBuffer
 from offload_worker.runners.runner import clean_progress
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.slots import Slots
+
+NOW = Snapshot([])
 
 
 def attempt(
@@ -71,7 +73,7 @@ def test_a_fenced_attempt_has_no_outcome_to_store() -> None:
 def test_the_watchdog_ends_what_is_out_of_time() -> None:
     running = attempt(timeout_seconds=0)
 
-    watchdog.check(running)
+    watchdog.check(running, NOW)
 
     outcome = running.outcome_of_stop()
     assert isinstance(outcome, Failed)
@@ -80,9 +82,9 @@ def test_the_watchdog_ends_what_is_out_of_time() -> None:
 
 def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() -> None:
     running = attempt()
-    running.measure = lambda: Use(101.0, 0.0)
+    running.measured_by(lambda _: Use(101.0, 0.0))
 
-    watchdog.check(running)
+    watchdog.check(running, NOW)
 
     assert Stop.OUT_OF_MEMORY == running.stopped
     assert 101.0 == running.peak_memory_mb
@@ -90,10 +92,11 @@ def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() ->
 
 def test_the_watchdog_ends_what_has_computed_for_too_long() -> None:
     within, beyond = attempt(cpu_limit_seconds=2.0), attempt(cpu_limit_seconds=2.0)
-    within.measure, beyond.measure = lambda: Use(10.0, 1.9), lambda: Use(10.0, 2.1)
+    within.measured_by(lambda _: Use(10.0, 1.9))
+    beyond.measured_by(lambda _: Use(10.0, 2.1))
 
-    watchdog.check(within)
-    watchdog.check(beyond)
+    watchdog.check(within, NOW)
+    watchdog.check(beyond, NOW)
 
     assert (None, Stop.CPU_EXCEEDED) == (within.stopped, beyond.stopped)
     outcome = beyond.outcome_of_stop()
@@ -103,14 +106,17 @@ def test_the_watchdog_ends_what_has_computed_for_too_long() -> None:
 
 def test_the_largest_job_is_ended_before_the_workers_memory_is_used_up() -> None:
     small, large = attempt(), attempt()
-    small.measure, large.measure = lambda: Use(30.0, 0.0), lambda: Use(60.0, 0.0)
-    for each in (small, large):
-        each.sample()
+    in_this_process = attempt()
+    small.measured_by(lambda _: Use(30.0, 0.0))
+    large.measured_by(lambda _: Use(60.0, 0.0))
+    every = [in_this_process, small, large]
+    for each in every:
+        each.sample(NOW)
 
-    watchdog.check_together([small, large], own_mb=10.0, memory_mb=110.0)
+    watchdog.check_together(every, used_mb=100.0, memory_mb=110.0)
     assert (None, None) == (small.stopped, large.stopped)
-    watchdog.check_together([small, large], own_mb=10.0, memory_mb=100.0)
-    watchdog.check_together([small, large], own_mb=10.0, memory_mb=100.0)
+    watchdog.check_together(every, used_mb=100.0, memory_mb=100.0)
+    watchdog.check_together(every, used_mb=100.0, memory_mb=100.0)
 
     assert (None, Stop.MEMORY_SHORT) == (small.stopped, large.stopped)
     outcome = large.outcome_of_stop()
@@ -118,11 +124,19 @@ def test_the_largest_job_is_ended_before_the_workers_memory_is_used_up() -> None
     assert Failure.OUT_OF_MEMORY == outcome.failure
 
 
+def test_jobs_on_threads_are_not_ended_for_memory_that_is_not_theirs() -> None:
+    alone = attempt()
+
+    watchdog.check_together([alone], used_mb=100.0, memory_mb=100.0)
+
+    assert alone.stopped is None
+
+
 def test_what_has_ended_is_not_said_to_have_used_no_memory() -> None:
     running = attempt()
-    running.measure = lambda: Use(0.0, 1.5)
+    running.measured_by(lambda _: Use(0.0, 1.5))
 
-    running.sample()
+    running.sample(NOW)
 
     assert (None, 1.5) == (running.peak_memory_mb, running.cpu_seconds)
 
@@ -130,8 +144,8 @@ def test_what_has_ended_is_not_said_to_have_used_no_memory() -> None:
 def test_a_worker_without_a_good_heartbeat_gives_up_before_its_lease_is_over() -> None:
     kept, expiring = attempt(leased_ago_seconds=24), attempt(leased_ago_seconds=26)
 
-    watchdog.check(kept)
-    watchdog.check(expiring)
+    watchdog.check(kept, NOW)
+    watchdog.check(expiring, NOW)
 
     assert (None, Stop.FENCED) == (kept.stopped, expiring.stopped)
 

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -73,24 +74,23 @@ class Artifacts:
         except (BaseError, OSError) as error:
             raise _unavailable(key, error) from error
 
-    def store(self, key: str, path: Path, *, name: str, media_type: str) -> StoredFile:
-        """Store the file at `path` under `key` and return what it is; raises `ArtifactsUnavailable`."""
+    def store(self, key: str, source: BufferedReader, *, name: str, media_type: str) -> StoredFile:
+        """Store an open file under `key` and return what it is; raises `ArtifactsUnavailable`."""
         try:
-            with path.open("rb") as source:
-                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-            obstore.put(self._store, key, path)
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+            size = source.tell()
+            source.seek(0)
+            obstore.put(self._store, key, source)
             self._make_durable(key)
-            size = path.stat().st_size
         except (BaseError, OSError) as error:
             raise _unavailable(key, error) from error
         return StoredFile(key=key, name=name, media_type=media_type, size=size, sha256=sha256)
 
-    def fetch(self, key: str, path: Path) -> None:
-        """Write the bytes of `key` to a new file at `path`; raises `ArtifactsUnavailable`."""
+    def fetch(self, key: str, target: BufferedWriter) -> None:
+        """Write the bytes of `key` to an open file; raises `ArtifactsUnavailable`."""
         try:
-            with path.open("wb") as target:
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
-                    target.write(chunk)
+            for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
+                target.write(chunk)
         except (BaseError, OSError) as error:
             raise _unavailable(key, error) from error
 

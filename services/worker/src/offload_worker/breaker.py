@@ -11,6 +11,7 @@ from offload_worker.slots import Slots
 #: So many different jobs whose processes crashed, with none between that came to another end. One poison job is
 #: given up before it can do that alone.
 MOST_CRASHED_JOBS = 5
+MOST_DOUBLINGS = 4
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._crashed: set[str] = set()
         self._paused_until = 0.0
+        self._pauses = 0  # in a row
         self._reason = ""
 
     def note(self, job_id: str, outcome: Outcome | None) -> None:
@@ -34,6 +36,7 @@ class Breaker:
         with self._lock:
             if not (isinstance(outcome, Failed) and outcome.failure is Failure.CRASHED):
                 self._crashed.clear()
+                self._pauses = 0
                 return
             self._crashed.add(job_id)
             crashed = len(self._crashed)
@@ -41,14 +44,16 @@ class Breaker:
             self.trip(f"the processes of {crashed} jobs in a row have crashed")
 
     def trip(self, reason: str) -> None:
-        """Take no jobs for a while."""
+        """Take no jobs for a while, for longer each time until an attempt comes to another end."""
         with self._lock:
             self._crashed.clear()
             self._reason = reason
-            self._paused_until = self._clock() + self._pause_seconds
-        _log.error("no more jobs are taken for %g s: %s", self._pause_seconds, reason)
+            seconds = self._pause_seconds * 2.0 ** min(self._pauses, MOST_DOUBLINGS)
+            self._pauses += 1
+            self._paused_until = self._clock() + seconds
+        _log.error("no more jobs are taken for %g s: %s", seconds, reason)
         for slots in self._slots:
-            slots.pause(self._pause_seconds)
+            slots.pause(seconds)
 
     @property
     def reason(self) -> str | None:

@@ -63,8 +63,9 @@ class Executor:
         )
         with self._running.watch(attempt):
             if self._draining.is_set():
-                attempt.stop(Stop.RELEASED)
-            self._run_and_finish(attempt)
+                self._finish(attempt, Released(), Usage())
+            else:
+                self._run_and_finish(attempt)
 
     def drain(self) -> None:
         """Give back every running job, and each that is claimed from now on, for other workers to run."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Any, TextIO
 
 from offload_shared.job import Output
 from offload_shared.store.outputs import KEPT_BYTES
@@ -74,21 +74,32 @@ def captured_by(output: OutputBuffer) -> Iterator[None]:
 def install() -> None:
     """Tell apart, from now on, what handlers in this process print and log from what the worker itself does."""
     logging.getLogger().addHandler(_Lines())
-    sys.stdout, sys.stderr = _Printed(sys.stdout), _Printed(sys.stderr)
+    sys.stdout, sys.stderr = _printed(sys.stdout), _printed(sys.stderr)
 
 
-class _Printed(io.TextIOBase):
+def _printed(stream: TextIO) -> io.TextIOWrapper:
+    printed: Any = _Printed(stream)
+    return io.TextIOWrapper(printed, encoding="utf-8", errors="replace", write_through=True)
+
+
+class _Printed(io.BufferedIOBase):
     """A standard stream of the process; inside an attempt it is that attempt's."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._text = stream  # kept: its end would close what is below it
+        self._stream = stream.buffer
 
-    def write(self, text: str) -> int:
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
         output = _current.get()
         if output is None:
-            return self._stream.write(text)
-        output.add(text.encode(errors="replace"))
-        return len(text)
+            written = self._stream.write(content)
+            self._stream.flush()
+            return written
+        output.add(bytes(content))
+        return len(content)
 
     def flush(self) -> None:
         self._stream.flush()
@@ -112,4 +123,5 @@ class _Lines(logging.Handler):
 
 def is_the_workers(record: logging.LogRecord) -> bool:
     """Whether a log record comes from the worker's own code, which clients are not shown."""
-    return record.name.partition(".")[0] in ("offload_worker", "offload_shared", "dramatiq", "pika")
+    handlers = record.name.startswith("offload_worker.handlers.")
+    return record.name.partition(".")[0] in ("offload_worker", "offload_shared", "dramatiq", "pika") and not handlers

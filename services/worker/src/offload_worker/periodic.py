@@ -38,8 +38,8 @@ class Periodic:
         return self._thread.is_alive()
 
     def silent_seconds(self) -> float:
-        """Return how long ago the last step was over."""
-        return time.monotonic() - self._stepped
+        """Return for how long a step has been due and is not over yet, a step's interval more or less."""
+        return time.monotonic() - self._stepped - self._seconds
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):

@@ -10,7 +10,7 @@ from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Outcome, 
 from offload_shared.store.leases import Lease
 from offload_shared.tasks.task import Task
 from offload_worker.output import OutputBuffer
-from offload_worker.runners.family import Use
+from offload_worker.runners.family import Snapshot, Use
 
 
 class Stop(Enum):
@@ -48,7 +48,7 @@ class RunningAttempt:
         self._stopped: Stop | None = None
         self._stopper: Callable[[], object] = _nothing
         self._progress: Progress | None = None
-        self.measure: Callable[[], Use | None] = lambda: None  # only of a process it can be told from outside
+        self._measure: Callable[[Snapshot], Use | None] = lambda _: None  # can be told of a process only
 
     @property
     def stopped(self) -> Stop | None:
@@ -75,9 +75,13 @@ class RunningAttempt:
             self._stopper = _nothing
             return self._stopped is not None
 
-    def sample(self) -> None:
+    def measured_by(self, measure: Callable[[Snapshot], Use | None]) -> None:
+        """Say how to tell what the attempt uses."""
+        self._measure = measure
+
+    def sample(self, seen: Snapshot) -> None:
         """Measure what the attempt uses, where that can be told, and remember the peak."""
-        used = self.measure()
+        used = self._measure(seen)
         if used is not None:
             self.memory_mb = used.memory_mb
             self.peak_memory_mb = max(used.memory_mb, self.peak_memory_mb or 0.0) or None  # 0: it has just ended

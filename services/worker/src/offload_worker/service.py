@@ -21,17 +21,18 @@ from offload_shared.ids import new_id
 from offload_shared.store.database import Database
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import RunsIn
-from offload_worker import actors, container, handlers, lease, watchdog
+from offload_worker import actors, container, handlers, lease, reaper, watchdog
 from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
 from offload_worker.consumers.rabbitmq import RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
+from offload_worker.folders import remove_folder
 from offload_worker.lease import LeaseKeeper
 from offload_worker.periodic import Periodic
-from offload_worker.runners.children import Nursery
 from offload_worker.runners.event_loop import EventLoopRunner
 from offload_worker.runners.guardian import Guardian
+from offload_worker.runners.nursery import Nursery
 from offload_worker.runners.process import ProcessRunner
 from offload_worker.runners.runner import Runner
 from offload_worker.runners.thread import ThreadRunner
@@ -80,6 +81,8 @@ class WorkerService:
             ),
             Periodic("sweeper", settings.sweep_seconds, sweeper.sweep),
         ]
+        if os.getpid() == 1:
+            self._watchers.append(Periodic("reaper", reaper.TICK_SECONDS, partial(reaper.reap, self._pids)))
         self._executor = Executor(
             database=database,
             artifacts=artifacts,
@@ -104,7 +107,7 @@ class WorkerService:
             if task.runs_in is not RunsIn.PROCESS:
                 handlers.check(task)
         processes = {task.name for task in known if task.runs_in is RunsIn.PROCESS}
-        nursery = Nursery(
+        self._nursery = Nursery(
             handlers.modules(processes),
             threads=self._settings.child_threads,
             nice=self._settings.child_nice,
@@ -114,12 +117,15 @@ class WorkerService:
             folder=self._folder,
         )
         queues = {tasks.registry()[name].queue for name in processes}
-        nursery.warm(sum(self.slots[queue].free() for queue in queues))
+        self._nursery.warm(sum(self.slots[queue].free() for queue in queues))
         return {
-            RunsIn.PROCESS: ProcessRunner(nursery),
+            RunsIn.PROCESS: ProcessRunner(self._nursery),
             RunsIn.THREAD: ThreadRunner(handlers.load),
             RunsIn.EVENT_LOOP: self._loop,
         }
+
+    def _pids(self) -> set[int]:
+        return self._nursery.pids | {self._guardian.pid}
 
     def _consumer(self, queue: str) -> HintConsumer:
         slots = self.slots[queue]
@@ -161,6 +167,7 @@ class WorkerService:
         for runner in self._runners.values():
             runner.close()
         self._guardian.close()
+        remove_folder(self._folder)  # should the guardian have been killed
         self._database.dispose()
 
     def _abandon(self) -> None:

@@ -1,9 +1,11 @@
 """Ends attempts that overstep a limit; it asks nobody, so that nothing outside can keep it waiting."""
 
 import logging
+import os
 import time
 
-from offload_worker import container
+from offload_worker.runners import family
+from offload_worker.runners.family import Snapshot
 from offload_worker.running import Running, RunningAttempt, Stop
 
 TICK_SECONDS = 0.1
@@ -14,21 +16,25 @@ _log = logging.getLogger(__name__)
 
 
 def watch(running: Running, memory_mb: float) -> None:
-    """Hold every running attempt to its limits and its lease, and all of them to the worker's memory."""
+    """Hold every running attempt to its limits and its lease, and all of them to the worker's memory, in megabytes."""
     attempts = running.all()
+    if not attempts:
+        return
+    seen = family.snapshot()
     for attempt in attempts:
         try:
-            check(attempt)
+            check(attempt, seen)
         except Exception:  # noqa: BLE001 - one odd attempt must not leave the others unwatched
             _log.exception("job %s: could not be checked", attempt.job.id)
-    if attempts:
-        check_together(attempts, own_mb=container.own_memory_mb(), memory_mb=memory_mb)
+    used = seen.use(os.getpid())
+    if used:
+        check_together(attempts, used_mb=used.memory_mb, memory_mb=memory_mb)
 
 
-def check(attempt: RunningAttempt) -> None:
+def check(attempt: RunningAttempt, seen: Snapshot) -> None:
     """Stop an attempt that is out of time or memory, or whose lease another worker may soon take over."""
     now = time.monotonic()
-    attempt.sample()
+    attempt.sample(seen)
     limit = attempt.job.cpu_limit_seconds
     if attempt.stopped:
         return
@@ -43,11 +49,10 @@ def check(attempt: RunningAttempt) -> None:
         attempt.stop(Stop.CPU_EXCEEDED)
 
 
-def check_together(attempts: list[RunningAttempt], *, own_mb: float, memory_mb: float) -> None:
-    """Stop the largest attempt when all together leave the worker too little memory."""
-    living = [attempt for attempt in attempts if not attempt.stopped]
-    used_mb = own_mb + sum(attempt.memory_mb for attempt in living)
-    if living and used_mb > memory_mb * MOST_MEMORY_SHARE:
-        largest = max(living, key=lambda attempt: attempt.memory_mb)
+def check_together(attempts: list[RunningAttempt], *, used_mb: float, memory_mb: float) -> None:
+    """Stop the largest attempt when the worker with all below it is about to have used up its memory."""
+    ended_mb = sum(attempt.memory_mb for attempt in attempts if attempt.stopped)
+    largest = max(attempts, key=lambda attempt: 0.0 if attempt.stopped else attempt.memory_mb)
+    if used_mb - ended_mb > memory_mb * MOST_MEMORY_SHARE and not largest.stopped and largest.memory_mb > 0:
         _log.error("%.0f of %.0f MB are used: job %s is ended, the largest", used_mb, memory_mb, largest.job.id)
         largest.stop(Stop.MEMORY_SHORT)

@@ -1,10 +1,9 @@
 """An attempt's own folder: the files it asked for, and those it leaves behind."""
 
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from offload_shared.artifacts import Artifacts
@@ -12,6 +11,7 @@ from offload_shared.errors import OffloadError
 from offload_shared.job import ClaimedJob, StoredFile
 from offload_shared.store import files
 from offload_shared.store.database import Database
+from offload_worker.folders import OpenFolder, remove_folder
 from offload_worker.handle import JobRejected
 
 MOST_ARTIFACTS = 100
@@ -37,21 +37,21 @@ class Workspace:
         self._database = database
         self._artifacts = artifacts
         self._made: dict[str, str] = {}  # media types by name
-        self._inputs = folder / "inputs"
-        self._outputs = folder / "artifacts"
-        for each in (self._inputs, self._outputs):
-            each.mkdir()
+        self._fetched: set[str] = set()
+        self._inputs = OpenFolder(folder / "inputs")
+        self._outputs = OpenFolder(folder / "artifacts")
 
     def file(self, file_id: str) -> Path:
         """Fetch an uploaded file; raises `JobRejected` when the job's tenant has none of that id."""
-        path = self._inputs / file_id
         stored = files.get_file(self._database, file_id, tenant=self._job.tenant)
         if stored is None:
             msg = f"there is no file {file_id!r}; upload it first, then submit the job with its id"
             raise JobRejected(msg)
-        if not path.exists():
-            self._artifacts.fetch(stored.key, path)
-        return path
+        if file_id not in self._fetched:
+            with self._inputs.create(file_id) as target:
+                self._artifacts.fetch(stored.key, target)
+            self._fetched.add(file_id)
+        return self.folder / "inputs" / file_id
 
     def artifact(self, name: str, media_type: str) -> Path:
         """Name an artifact and return where to write it; raises `ArtifactRefused`."""
@@ -60,35 +60,41 @@ class Workspace:
         self._made[name] = media_type
         if len(self._made) > MOST_ARTIFACTS:
             raise ArtifactRefused(f"a job can leave {MOST_ARTIFACTS} artifacts, not more")
-        return self._outputs / name
+        return self.folder / "artifacts" / name
 
     def keep(self) -> tuple[StoredFile, ...]:
         """Store the named artifacts and return what they are; raises `ArtifactRefused`, `ArtifactsUnavailable`."""
         return tuple(self._keep(name, media_type) for name, media_type in sorted(self._made.items()))
 
     def _keep(self, name: str, media_type: str) -> StoredFile:
-        path = self._outputs / name
-        if path.is_symlink() or not path.is_file():
+        source = self._outputs.read(name)
+        if source is None:
             raise ArtifactRefused(f"the artifact {name!r} was named, but is not a file")
-        key = f"jobs/{self._job.id}/{self._job.attempt}/{name}"
-        return self._artifacts.store(key, path, name=name, media_type=media_type)
+        with source:
+            key = f"jobs/{self._job.id}/{self._job.attempt}/{name}"
+            return self._artifacts.store(key, source, name=name, media_type=media_type)
 
     def forget(self, stored: tuple[StoredFile, ...]) -> None:
         """Remove artifacts that no row will name."""
         for each in stored:
             self._artifacts.delete(each.key)
 
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._inputs.close()
+        self._outputs.close()
+
 
 @contextmanager
 def workspace(root: Path, job: ClaimedJob, database: Database, artifacts: Artifacts) -> Iterator[Workspace]:
     """Make an attempt's folder in `root`, and remove it with all that is in it afterwards; raises `WorkerUnable`."""
-    try:
-        root.mkdir(mode=0o700, exist_ok=True)  # what tidies temporary folders may have taken it
-        folder = Path(tempfile.mkdtemp(prefix=f"{job.id[-12:]}-{job.attempt}-", dir=root))
-        made = Workspace(folder, job, database, artifacts)
-    except OSError as error:
-        raise WorkerUnable(f"no folder for a job can be made in {str(root)!r}: {error.strerror}") from None
-    try:
+    with ExitStack() as cleanup:
+        try:
+            root.mkdir(mode=0o700, exist_ok=True)  # what tidies temporary folders may have taken it
+            folder = Path(tempfile.mkdtemp(prefix=f"{job.id[-12:]}-{job.attempt}-", dir=root))
+            cleanup.callback(remove_folder, folder)
+            made = Workspace(folder, job, database, artifacts)
+            cleanup.callback(made.close)
+        except OSError as error:
+            raise WorkerUnable(f"no folder for a job can be made in {str(root)!r}: {error.strerror}") from None
         yield made
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

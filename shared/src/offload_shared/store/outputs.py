@@ -33,7 +33,10 @@ def write(connection: Connection, lease: tuple[str, int], part: Output) -> None:
     columns = (output.c.job_id, output.c.attempt, output.c.start, output.c.content)
     values = (job.c.id, job.c.attempt, literal(part.start, output.c.start.type), literal(part.content))
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(output).from_select(columns, select(*values).where(running))
+    # The job's row is locked first, as whoever ends the attempt does: two that lock in opposite order would wait for
+    # each other, the one for the job, the other for its output.
+    source = select(*values).where(running).with_for_update(read=True, key_share=True, of=job)
+    statement = insert(output).from_select(columns, source)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[output.c.job_id, output.c.attempt, output.c.start],

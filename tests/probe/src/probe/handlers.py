@@ -2,12 +2,17 @@
 
 import asyncio
 import ctypes
+import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -201,6 +206,105 @@ def _descriptors(payload: Probe, job: JobHandle) -> str:
     return " ".join(sorted(kinds))
 
 
+def _disturb(payload: Probe, job: JobHandle) -> None:
+    DISTURBANCES[payload.note]()
+
+
+def _examine(payload: Probe, job: JobHandle) -> str:
+    """Tell the state that a job finds its process in, and use what others may have spoilt."""
+    tempfile.mkdtemp()
+    print("examined")
+    umask = os.umask(0o22)
+    code = subprocess.run([sys.executable, "-c", "raise SystemExit(3)"], check=False).returncode
+    time.sleep(payload.seconds)
+    return f"{os.environ.get('DISTURBED')} {umask:o} {os.nice(0)} {code} {Path.cwd() == Path(os.environ['TMPDIR'])}"
+
+
+def _print_for_ever() -> None:
+    def run() -> None:
+        while True:
+            with suppress(ValueError):
+                print("a stranger's words", flush=True)
+            time.sleep(0.01)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+#: What a job may do to the process it runs in.
+DISTURBANCES: dict[str, Callable[[], object]] = {
+    "temporary folder": tempfile.mkdtemp,
+    "alarm": lambda: signal.alarm(1),
+    "signal": lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    "limit": lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1)),
+    "environment": lambda: os.environ.update(DISTURBED="yes", TMPDIR="/nowhere"),
+    "umask": lambda: os.umask(0o777),
+    "nice": lambda: os.nice(3),
+    "closed stream": sys.stdout.close,
+    "closed descriptor": lambda: os.close(1),
+    "replaced stream": lambda: setattr(sys, "stdout", None),
+    "thread": _print_for_ever,
+    "working folder": lambda: os.chdir("/"),
+}
+
+
+def _forge_ends(payload: Probe, job: JobHandle) -> None:
+    for number in range(2):
+        result = {"attempt": 1, "pid": number, "note": "forged"}
+        end = {
+            "type": "Returned",
+            "id": job.id,
+            "attempt": job.attempt,
+            "result": result,
+            "cpu_seconds": 0,
+            "fit": True,
+        }
+        body = json.dumps(end).encode()
+        os.write(int(sys.argv[1]), len(body).to_bytes(4, "big") + body)
+
+
+def _link_artifacts(payload: Probe, job: JobHandle) -> None:
+    folder = job.artifact("environ", "text/plain").parent
+    folder.rename(folder.with_name("aside"))
+    folder.symlink_to("/proc/self")
+
+
+def _fork_and_leave(payload: Probe, job: JobHandle) -> None:
+    if not os.fork():
+        sys.exit(0)
+
+
+def _fork_and_sleep(payload: Probe, job: JobHandle) -> str:
+    if not (forked := os.fork()):
+        time.sleep(payload.seconds)
+        os._exit(0)
+    return str(forked)
+
+
+def _fork_without_end(payload: Probe, job: JobHandle) -> None:
+    job.progress(1, str(os.getpid()))
+    if not os.fork():
+        while True:
+            if os.fork():
+                os._exit(0)
+    time.sleep(payload.seconds)
+
+
+class UnprintableError(Exception):
+    """Fails at its own words too."""
+
+    def __str__(self) -> str:
+        raise ValueError("bad \udce9 word")
+
+
+def _raise_unprintable(payload: Probe, job: JobHandle) -> None:
+    raise UnprintableError
+
+
+def _close_connection(payload: Probe, job: JobHandle) -> None:
+    os.close(int(sys.argv[1]))
+    time.sleep(payload.seconds)
+
+
 def _progress(payload: Probe, job: JobHandle) -> None:
     for percent in range(1, 101):
         job.progress(percent, "working")
@@ -240,5 +344,14 @@ ACTIONS = {
     "read-file": _read_file,
     "secrets": _secrets,
     "descriptors": _descriptors,
+    "disturb": _disturb,
+    "examine": _examine,
+    "forge-ends": _forge_ends,
+    "link-artifacts": _link_artifacts,
+    "fork-and-leave": _fork_and_leave,
+    "fork-and-sleep": _fork_and_sleep,
+    "fork-without-end": _fork_without_end,
+    "raise-unprintable": _raise_unprintable,
+    "close-connection": _close_connection,
     "progress": _progress,
 }

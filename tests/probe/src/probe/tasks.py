@@ -36,6 +36,15 @@ Action = Literal[
     "read-file",
     "secrets",
     "descriptors",
+    "disturb",
+    "examine",
+    "forge-ends",
+    "link-artifacts",
+    "fork-and-leave",
+    "fork-and-sleep",
+    "fork-without-end",
+    "raise-unprintable",
+    "close-connection",
     "progress",
 ]
 

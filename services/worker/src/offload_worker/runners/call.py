@@ -32,9 +32,14 @@ def succeeded(task: Task, result: Any) -> Succeeded | Failed:
     except (TypeError, ValueError) as error:
         return Failed(Failure.ERROR, f"the handler's result cannot be written as JSON: {error}")
     if len(body) > LARGEST_RESULT_BYTES:
-        detail = f"the result has {len(body)} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
-        return Failed(Failure.RESULT_TOO_LARGE, detail)
+        return too_large(len(body))
     return Succeeded(body)
+
+
+def too_large(size: int) -> Failed:
+    """Return the outcome of a handler whose result has so many bytes."""
+    detail = f"the result has {size} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
+    return Failed(Failure.RESULT_TOO_LARGE, detail)
 
 
 def failed(error: BaseException) -> Failed:
@@ -47,14 +52,22 @@ def failed(error: BaseException) -> Failed:
         case JobStopped():
             return Failed(Failure.ERROR, "the handler raised JobStopped, though nobody stopped the job")
         case _:
-            return Failed(Failure.ERROR, sentence(f"{type(error).__name__}: {error}"))
+            return Failed(Failure.ERROR, sentence(f"{type(error).__name__}: {_words(error)}"))
 
 
 def trace(error: BaseException) -> str:
     """Return where a handler raised, for the worker's log; empty where the outcome says it all."""
     if isinstance(error, JobRejected | JobStopped):
         return ""
-    return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+    lines = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+    return lines.encode(errors="backslashreplace").decode()
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a task's own exception may fail at that too
+        return "(without words)"
 
 
 def sentence(text: str) -> str:

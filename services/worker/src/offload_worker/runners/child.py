@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from offload_worker import handlers
 from offload_worker.handle import JobRejected
 from offload_worker.output import LINE_FORMAT
 from offload_worker.runners import call, frames
+from offload_worker.runners.pristine import Pristine
 from offload_worker.runners.runner import clean_progress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -100,35 +102,39 @@ def main() -> None:
     """Serve the worker at the other end of the socket that the arguments name."""
     descriptor, parent, nice, modules = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
     bind_to(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to act on
+    for number in (signal.SIGINT, signal.SIGTERM):  # the worker's to act on, who ends this process when it wants to
+        signal.signal(number, lambda *_: None)
     os.nice(nice)
     _prepare_output()
     connection = socket.socket(fileno=descriptor)
     for module in modules:
         importlib.import_module(module)
     frames.send(connection, frames.Ready())
+    pristine = Pristine()
     while isinstance(run := frames.receive_to_child(connection), frames.Run):
-        frames.send(connection, work(connection, run))
+        frames.send(connection, work(connection, run, pristine))
 
 
-def work(connection: socket.socket, run: frames.Run) -> frames.Returned | frames.Raised:
+def work(connection: socket.socket, run: frames.Run, pristine: Pristine) -> frames.Returned | frames.Raised:
     """Run one attempt and say how it ended."""
-    before, trace = _cpu_seconds(), ""
+    own, before, trace = os.getpid(), _cpu_seconds(), ""
     try:
         outcome = _outcome(connection, run)
     except BaseException as error:  # noqa: BLE001 - also SystemExit: the child serves on
         outcome, trace = call.failed(error), call.trace(error)
     _flush_output()
-    os.chdir("/")
+    if os.getpid() != own:  # a copy that the handler forked came back from it
+        leave()
+    fit = pristine.restore()
     cpu_seconds = _cpu_seconds() - before
     if isinstance(outcome, Succeeded):
-        return frames.Returned(msgspec.Raw(outcome.result), cpu_seconds)
-    return frames.Raised(outcome.failure, outcome.detail, trace, cpu_seconds)
+        return frames.Returned(run.id, run.attempt, msgspec.Raw(outcome.result), cpu_seconds, fit)
+    return frames.Raised(run.id, run.attempt, outcome.failure, outcome.detail, trace, cpu_seconds, fit)
 
 
 def _outcome(connection: socket.socket, run: frames.Run) -> Succeeded | Failed:
     os.chdir(run.folder)
-    os.environ["TMPDIR"] = run.folder
+    os.environ["TMPDIR"] = tempfile.tempdir = run.folder
     _limit_memory(run.memory_limit_mb)
     task = tasks.registry()[run.task]
     payload = call.read_payload(task, run.payload)
@@ -146,7 +152,7 @@ def _prepare_output() -> None:
 
 def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a handler may have closed it
+        with contextlib.suppress(Exception):  # a handler may have closed it, or put anything in its place
             stream.flush()
     ctypes.CDLL(None).fflush(None)  # what C code has printed
 

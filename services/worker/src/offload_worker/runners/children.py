@@ -1,7 +1,6 @@
-"""Starts child processes, keeps them warm while they behave, and ends them with all they started."""
+"""A child process as its worker sees it: what is said to it, what comes from it, and its end with all it started."""
 
 import contextlib
-import itertools
 import os
 import selectors
 import signal
@@ -10,12 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import psutil
 
 from offload_worker.output import OutputBuffer
 from offload_worker.runners import family, frames
@@ -27,6 +22,10 @@ MOST_LEFT_OVER_BYTES = 1024 * 1024
 READ_BYTES = 65536
 #: After each full read of a child's output: one that prints without end must not keep the worker busy with it.
 OUTPUT_PAUSE_SECONDS = 0.005
+#: For a child to take a frame, which an honest one does at once.
+SEND_SECONDS = 30.0
+#: For a child that closed its connection to end by itself, which tells why.
+LAST_SECONDS = 1.0
 
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -36,7 +35,10 @@ class ChildGone(Exception):  # noqa: N818
 
 
 class Child:
-    """One child process, the leader of a session of its own, and the socket and pipe to it."""
+    """One child process, the leader of a session of its own, and the socket and pipe to it.
+
+    Served by one thread at a time; `stop` and `use` may be called from any.
+    """
 
     def __init__(self, modules: Sequence[str], *, threads: int, nice: int, mark: str, folder: Path) -> None:
         self._mark = mark
@@ -52,15 +54,17 @@ class Child:
                 env=_environment(threads, mark, folder),
                 start_new_session=True,
             )
+        self._connection.settimeout(SEND_SECONDS)
         self.pid = self._process.pid
         self.jobs = 0
         self.ready = False  # its imports are done: what goes wrong from now on is its job's doing
         self._frames = frames.FrameBuffer()
         self._output = OutputBuffer()
-        self._at_birth: family.Use | None = None
-        self._at_begin = family.Use(0.0, 0.0)
-        self._at_end: family.Use | None = None
-        self._kill_lock = threading.Lock()
+        self._first_memory_mb: float | None = None
+        self._cpu_before: float | None = None  # the present attempt began
+        self._used_at_end: family.Use | None = None
+        self._lock = threading.Lock()
+        self._stopped = self._reaped = False
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._stdout = self._process.stdout
         os.set_blocking(self._stdout.fileno(), False)
@@ -68,26 +72,30 @@ class Child:
         self._selector.register(self._connection, selectors.EVENT_READ)
         self._selector.register(self._stdout, selectors.EVENT_READ)
         # What the child started may hold its ends of socket and pipe open: only this tells of its own end.
-        self._ended = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+        self._ended = _pidfd(self.pid)
         if self._ended is not None:
             self._selector.register(self._ended, selectors.EVENT_READ)
 
     def begin(self, run: frames.Run, output: OutputBuffer) -> None:
         """Give the child its next attempt, whose output goes to `output`; raises `ChildGone`."""
-        self.read_output()  # what came after the end of the last attempt is nobody's
         while not self.ready:
             self.receive()
+        self.drain_output()  # what came since the last attempt is nobody's
         self._output = output
-        self._at_begin = self._used_alone()
-        self._at_birth = self._at_birth or self._at_begin
+        now = family.process(self.pid)
+        if now:
+            self._first_memory_mb = self._first_memory_mb or now.memory_mb
+            self._cpu_before = now.cpu_seconds
         self.send(run)
 
     def send(self, frame: frames.ToChild) -> None:
         """Send a frame; raises `ChildGone`."""
         try:
             frames.send(self._connection, frame)
+        except TimeoutError:
+            raise self.broken("it does not read what it is sent") from None
         except OSError:
-            raise ChildGone(self._how_it_ended()) from None
+            raise self._gone() from None
 
     def receive(self) -> frames.FromChild:
         """Wait for the child's next frame; raises `ChildGone`."""
@@ -95,8 +103,7 @@ class Child:
             try:
                 frame = self._frames.next()
             except frames.BrokenFrame as error:
-                self.kill()
-                raise ChildGone(f"its process broke the protocol: {error}") from None
+                raise self.broken(str(error)) from None
             if frame is not None:
                 self.ready = True
                 return frame
@@ -108,11 +115,11 @@ class Child:
             self._read_output()
         if self._connection in ready:
             chunk = _chunk(self._connection.fileno())
-            if not chunk:
-                raise ChildGone(self._how_it_ended())
+            if not chunk or self._stopped:
+                raise self._gone()
             self._frames.feed(chunk)
         elif self._ended in ready:
-            raise ChildGone(self._how_it_ended())
+            raise self._gone()
 
     def _read_output(self) -> None:
         chunk = _chunk(self._stdout.fileno())
@@ -122,7 +129,7 @@ class Child:
         elif len(chunk) == READ_BYTES:
             time.sleep(OUTPUT_PAUSE_SECONDS)
 
-    def read_output(self) -> None:
+    def drain_output(self) -> None:
         """Read what the child has printed up to now, without waiting for more."""
         for _ in range(MOST_LEFT_OVER_BYTES // READ_BYTES):
             chunk = _chunk(self._stdout.fileno())
@@ -130,60 +137,97 @@ class Child:
             if len(chunk) < READ_BYTES:
                 break
 
-    def _how_it_ended(self) -> str:
-        """Return how the child ended, by its signal or exit code, and the end of what it printed."""
-        self._at_end = self.use()  # of one that has ended by itself the kernel still knows the processor time
-        self.kill()
-        code = self._process.wait()
-        self.read_output()
-        cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
-        printed = self._output.tail(OUTPUT_TAIL_BYTES)
-        return f"its process ended with {cause}" + (f"; it had printed: {printed}" if printed else "")
+    def broken(self, how: str) -> ChildGone:
+        """End a child that broke the protocol; returns what to raise."""
+        self._end()
+        return ChildGone(f"its process broke the protocol: {how}")
 
-    def use(self) -> family.Use | None:
+    def _gone(self) -> ChildGone:
+        """Return how the child ended, by its signal or exit code, and the end of what it printed."""
+        by_itself = self._ends_within(0 if self._stopped else LAST_SECONDS)
+        code = self._end()
+        self.drain_output()
+        cause = f"ended with {_cause(code)}" if by_itself else "closed its connection"
+        printed = self._output.tail(OUTPUT_TAIL_BYTES)
+        return ChildGone(f"its process {cause}" + (f"; it had printed: {printed}" if printed else ""))
+
+    def _ends_within(self, seconds: float) -> bool:
+        ends = time.monotonic() + seconds
+        while not (ended := self._has_ended()) and time.monotonic() < ends:
+            time.sleep(0.005)
+        return ended
+
+    def _has_ended(self) -> bool:
+        if self._reaped or not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        # Looked at without waiting for it: until then its number, and its session's, are nobody else's.
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return True
+
+    def use(self, seen: family.Snapshot) -> family.Use | None:
         """Return what the child uses with all it started, its processor time since its attempt began; None once gone.
 
-        What a job uses is counted with what its child needs by itself: the interpreter and the imports.
+        The memory of the interpreter and the imports is counted, their processor time is not.
         """
-        if self._at_end:
-            return self._at_end
-        used = family.use(self.pid)
-        return used and family.Use(used.memory_mb, max(0.0, used.cpu_seconds - self._at_begin.cpu_seconds))
+        if self._used_at_end:
+            return self._used_at_end
+        used = seen.use(self.pid)
+        if used is None:
+            return None
+        before = used.cpu_seconds if self._cpu_before is None else self._cpu_before
+        return family.Use(used.memory_mb, max(0.0, used.cpu_seconds - before))
 
     def grown_mb(self) -> float:
-        """Return how much more memory the child holds than when it was given its first attempt."""
-        return self._used_alone().memory_mb - self._at_birth.memory_mb if self._at_birth else 0.0
+        """Return how many megabytes more the child holds than when it was given its first attempt."""
+        now = family.process(self.pid)
+        return now.memory_mb - self._first_memory_mb if now and self._first_memory_mb else 0.0
 
-    def _used_alone(self) -> family.Use:
-        try:
-            return family.use_alone(self.pid)
-        except psutil.NoSuchProcess:
-            return family.Use(0.0, 0.0)  # the next frame to or from it will tell
+    def is_fit(self) -> bool:
+        """Whether the child lives, has left no process behind, and has said nothing that nobody asked for."""
+        return not self._has_ended() and not family.snapshot().below(self.pid) and self._is_silent()
 
-    def is_alone(self) -> bool:
-        """Whether the child lives and has left no process behind."""
-        return self._process.poll() is None and not family.descendants(self.pid)
+    def _is_silent(self) -> bool:
+        # Before it is ready, it has its readiness to tell.
+        ready = {key.fileobj for key, _ in self._selector.select(0)}
+        return not self.ready or (self._frames.empty and self._connection not in ready)
 
-    def kill(self) -> None:
-        """End the child and everything it started, now and for good; safe to call from any thread, and again."""
-        with self._kill_lock:
-            if self._process.poll() is None:
-                # Stopped first: it could start more, or see its own children die and still end as if all were well.
-                self._process.send_signal(signal.SIGSTOP)
-                family.kill_descendants(self.pid)
-                self._process.kill()
-            else:
-                family.kill_marked(self._mark)  # it ended by itself; what it had started has no parent now
+    def stop(self) -> None:
+        """Stop the child where it is, at once, for the thread that serves it to end; from any thread, and again."""
+        with self._lock:
+            if self._reaped:
+                return
+            self._stopped = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGSTOP)
+            with contextlib.suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)  # wakes the thread, whether it sends or receives
+
+    def _end(self) -> int:
+        """End the child with everything it started; returns its exit code."""
+        if not self._reaped:
+            self._used_at_end = self.use(family.snapshot())
+            if not self._has_ended():
+                # It could start more, or see its own children die and still end as if all were well.
+                os.kill(self.pid, signal.SIGSTOP)
+                family.kill_tree(self.pid)
+            self._ends_within(family.LONGEST_END_SECONDS)
+            family.kill_left(self.pid, self._mark)
+            with self._lock:
+                self._reaped = True
+                self._process.wait()
+        return self._process.returncode
 
     def close(self) -> None:
         """End the child and free its descriptors."""
-        self.kill()
-        self._process.wait()
-        self._selector.close()
-        self._connection.close()
-        self._stdout.close()
-        if self._ended is not None:
-            os.close(self._ended)
+        self._end()
+        with self._lock:
+            self._selector.close()
+            self._connection.close()
+            self._stdout.close()
+            if self._ended is not None:
+                os.close(self._ended)
+                self._ended = None
 
 
 def _chunk(descriptor: int) -> bytes:
@@ -193,96 +237,21 @@ def _chunk(descriptor: int) -> bytes:
         return b""
 
 
-def _signal_name(number: int) -> str:
+def _pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # another system, an older kernel, or one that is told to refuse it
+        return None
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
     with contextlib.suppress(ValueError):  # real-time signals have no names
-        return signal.Signals(number).name
-    return str(number)
+        return f"signal {signal.Signals(-code).name}"
+    return f"signal {-code}"
 
 
 def _environment(threads: int, mark: str, folder: Path) -> dict[str, str]:
     own = {family.MARK: mark, "HOME": "/nonexistent", "MPLCONFIGDIR": str(folder)}
     return family.environment() | dict.fromkeys(THREAD_COUNTS, str(threads)) | own
-
-
-class Nursery:
-    """Keeps children warm: started ahead, used again while they behave, replaced when they do not.
-
-    Worn are those that ran `most_jobs`, or hold `most_growth_mb` more memory than they began with. `mark` tells the
-    processes of this worker from any others; `folder` is the worker's own, for what libraries keep between jobs.
-    """
-
-    def __init__(
-        self,
-        modules: Sequence[str],
-        *,
-        threads: int,
-        nice: int,
-        most_jobs: int,
-        most_growth_mb: float,
-        mark: str,
-        folder: Path,
-    ) -> None:
-        self._modules = modules
-        self._threads = threads
-        self._nice = nice
-        self._most_jobs = most_jobs
-        self._most_growth_mb = most_growth_mb
-        self._folder = folder
-        self._marks = (f"{mark}.{number}." for number in itertools.count())
-        self._idle: deque[Child] = deque()
-        # A child dies with the thread that started it, so one thread that outlives all jobs starts them all.
-        self._launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
-        self._closed = False
-
-    def warm(self, count: int) -> None:
-        """Start children ahead, in the background."""
-        for _ in range(count):
-            self._launcher.submit(self._add)
-
-    def take(self) -> Child:
-        """Return an idle child, or a new one; raises `OSError` when none can be started."""
-        while True:
-            try:
-                child = self._idle.pop()  # the one used last: its memory is warmest
-            except IndexError:
-                child = self._launcher.submit(self._next).result()
-            if child.is_alone():
-                return child
-            child.close()
-
-    def give_back(self, child: Child) -> None:
-        """Keep a child that ran its job well, unless it is worn; a worn one is replaced."""
-        child.jobs += 1
-        worn = child.jobs >= self._most_jobs or child.grown_mb() > self._most_growth_mb
-        if worn or self._closed or not child.is_alone():
-            self.replace(child)
-        else:
-            self._idle.append(child)
-
-    def replace(self, child: Child) -> None:
-        """End a child and start another in its stead."""
-        child.close()
-        if not self._closed:
-            self.warm(1)
-
-    def _next(self) -> Child:
-        # On the launcher's thread, behind the children that are being started already: there are never more than slots.
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._start()
-
-    def _start(self) -> Child:
-        mark = next(self._marks)
-        return Child(self._modules, threads=self._threads, nice=self._nice, mark=mark, folder=self._folder)
-
-    def _add(self) -> None:
-        if not self._closed:
-            self._idle.append(self._start())
-
-    def close(self) -> None:
-        """End all idle children."""
-        self._closed = True
-        self._launcher.shutdown()
-        while self._idle:
-            self._idle.pop().close()

@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -16,16 +20,13 @@ MARK = "OFFLOAD_MARK"
 #: What of the worker's environment they get: never a URL with a password.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
-#: A killed process is gone at once, unless the kernel itself is stuck with it.
+#: A killed process is gone at once, unless the kernel itself is stuck with it, or it forks faster than we look.
 LONGEST_END_SECONDS = 5.0
 _PAUSE_SECONDS = 0.001
+_EMPTY_LOOKS = 2  # one may have come between the death of a parent and the sight of its child
 
-
-class Use(NamedTuple):
-    """What a process uses, with all it has started."""
-
-    memory_mb: float  # resident
-    cpu_seconds: float  # since it began, also of what it started and has ended
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
 def environment() -> dict[str, str]:
@@ -33,70 +34,155 @@ def environment() -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """Return what a process has started and is there still, also what has ended and was not waited for.
+class Process(NamedTuple):
+    """A process at one moment; a zombie has ended, but nobody has asked how."""
 
-    What lost its parent counts as started by the nearest subreaper above, which every child of ours is.
-    """
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).children(recursive=True)
-    return []
+    pid: int
+    parent: int
+    group: int
+    session: int
+    zombie: bool
+    cpu_seconds: float  # also of the children it has waited for
+    memory_mb: float  # resident
 
 
-def use(pid: int) -> Use | None:
-    """Return what a process uses now with all it has started, or None when it is gone."""
+class Use(NamedTuple):
+    """What a process uses, with all it has started."""
+
+    memory_mb: float
+    cpu_seconds: float
+
+
+class Snapshot:
+    """All processes of the machine at one moment: one look serves for every child."""
+
+    def __init__(self, processes: Iterable[Process]) -> None:
+        self.processes = {each.pid: each for each in processes}
+        self._children: dict[int, list[Process]] = defaultdict(list)
+        for each in self.processes.values():
+            self._children[each.parent].append(each)
+
+    def below(self, pid: int) -> list[Process]:
+        """Return what a process has started and is there still, zombies too, at any depth.
+
+        What lost its parent counts as started by the nearest subreaper above, which every child of ours is.
+        """
+        found = list(self._children.get(pid, ()))
+        for each in found:
+            found.extend(self._children.get(each.pid, ()))
+        return found
+
+    def use(self, pid: int) -> Use | None:
+        """Return what a process uses with all below it, or None when it is gone."""
+        if pid not in self.processes:
+            return None
+        family = [self.processes[pid], *self.below(pid)]
+        return Use(sum(each.memory_mb for each in family), sum(each.cpu_seconds for each in family))
+
+
+def snapshot() -> Snapshot:
+    """Look at all processes."""
+    return Snapshot(_linux() if sys.platform == "linux" else _anywhere())
+
+
+def process(pid: int) -> Process | None:
+    """Look at one process; None when it is gone."""
+    if sys.platform == "linux":
+        return _read(Path(f"/proc/{pid}/stat"))
+    return snapshot().processes.get(pid)
+
+
+def _linux() -> Iterator[Process]:
+    # psutil reads the same files, but for each question anew: ten times a second that is felt.
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if name.isdecimal() and (found := _read(Path("/proc", name, "stat"))):
+            yield found
+
+
+def _read(path: Path) -> Process | None:
     try:
-        own = use_alone(pid)
-    except psutil.NoSuchProcess:
+        content = path.read_bytes()
+    except OSError:  # ended meanwhile
         return None
-    memory_mb, cpu_seconds = own
-    for each in descendants(pid):
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            used = use_alone(each.pid)
-            memory_mb += used.memory_mb
-            cpu_seconds += used.cpu_seconds
-    return Use(memory_mb, cpu_seconds)
+    pid = int(content[: content.index(b" ")])
+    # The name, in brackets, may hold anything. What follows is described in proc_pid_stat(5), from its third field on.
+    fields = content[content.rindex(b")") + 2 :].split()
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        zombie=fields[0] in b"ZX",
+        cpu_seconds=sum(map(int, fields[11:15])) / _TICKS,
+        memory_mb=int(fields[21]) * _PAGE_MB,
+    )
 
 
-def use_alone(pid: int) -> Use:
-    """Return what a process uses without its living descendants; raises `psutil.NoSuchProcess`."""
-    process = psutil.Process(pid)
-    with process.oneshot():
-        memory_mb = process.memory_info().rss / MEGABYTE
-        times = process.cpu_times()
-    return Use(memory_mb, times.user + times.system + times.children_user + times.children_system)
+def _anywhere() -> Iterator[Process]:
+    for each in psutil.process_iter(["ppid", "status", "memory_info", "cpu_times"]):
+        with contextlib.suppress(OSError):
+            memory, times = each.info["memory_info"], each.info["cpu_times"]
+            yield Process(
+                pid=each.pid,
+                parent=each.info["ppid"],
+                group=os.getpgid(each.pid),
+                session=os.getsid(each.pid),
+                zombie=each.info["status"] == psutil.STATUS_ZOMBIE,
+                cpu_seconds=sum(times) if times else 0.0,
+                memory_mb=memory.rss / MEGABYTE if memory else 0.0,
+            )
 
 
-def kill_descendants(pid: int) -> None:
-    """Kill all that a process has started. Unless it is stopped it may start more meanwhile."""
-    _kill_until_none(lambda: descendants(pid))
+def kill_tree(leader: int) -> None:
+    """Kill the leader of a session with all below it; to be stopped before, so that it starts nothing meanwhile."""
+
+    def elsewhere() -> list[Process]:
+        return [each for each in snapshot().below(leader) if each.group != leader]
+
+    _kill_until_none(elsewhere)
+    # Its own group goes last and at one blow: a process that forks meanwhile takes its copy along.
+    _kill_group(leader)
+
+
+def kill_left(leader: int, mark: str) -> None:
+    """Kill what an ended leader has left: its session, and all that bears its mark.
+
+    It must not have been waited for yet: then its number, and with it the session's, could be another's.
+    """
+
+    def left() -> list[Process]:
+        processes = snapshot().processes.values()
+        return [each for each in processes if each.session == leader or _mark_of(each.pid).startswith(mark)]
+
+    _kill_group(leader)
+    _kill_until_none(left)
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every process whose mark begins so, wherever it went in the tree of processes."""
-
-    def marked() -> list[psutil.Process]:
-        return [each for each in psutil.process_iter() if _mark_of(each).startswith(mark)]
-
-    _kill_until_none(marked)
+    """Kill every process whose mark begins so, wherever it is in the tree of processes."""
+    _kill_until_none(lambda: [each for each in snapshot().processes.values() if _mark_of(each.pid).startswith(mark)])
 
 
-def _mark_of(process: psutil.Process) -> str:
+def _mark_of(pid: int) -> str:
     with contextlib.suppress(psutil.Error, OSError):
-        return process.environ().get(MARK, "")
+        return psutil.Process(pid).environ().get(MARK, "")
     return ""  # ended meanwhile, or another user's
 
 
-def _kill_until_none(find: Callable[[], list[psutil.Process]]) -> None:
-    ends = time.monotonic() + LONGEST_END_SECONDS
-    while (living := [each for each in find() if _lives(each)]) and time.monotonic() < ends:
+def _kill_until_none(find: Callable[[], list[Process]]) -> None:
+    ends, empty_looks = time.monotonic() + LONGEST_END_SECONDS, 0
+    while empty_looks < _EMPTY_LOOKS and time.monotonic() < ends:
+        living = [each for each in find() if not each.zombie]
+        empty_looks = 0 if living else empty_looks + 1
+        for group in {each.group for each in living}:
+            _kill_group(group)
         for each in living:
-            with contextlib.suppress(psutil.Error):
-                each.kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(each.pid, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)
 
 
-def _lives(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
+def _kill_group(group: int) -> None:
+    if group > 1 and group != os.getpgid(0):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)

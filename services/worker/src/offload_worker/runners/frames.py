@@ -68,17 +68,23 @@ class ArtifactNamed(msgspec.Struct, tag=True):
 class Returned(msgspec.Struct, tag=True):
     """From the child: the handler returned."""
 
+    id: str  # of the job: what a job left behind may try to speak for the next
+    attempt: int
     result: msgspec.Raw
     cpu_seconds: float
+    fit: bool  # whether another job may run in this child
 
 
 class Raised(msgspec.Struct, tag=True):
     """From the child: the handler did not return."""
 
+    id: str
+    attempt: int
     failure: Failure
     detail: str
     trace: str  # for the worker's log, never for a client
     cpu_seconds: float
+    fit: bool
 
 
 ToChild = Run | FileAt | Refused
@@ -122,6 +128,11 @@ class FrameBuffer:
 
     def __init__(self) -> None:
         self._bytes = bytearray()
+
+    @property
+    def empty(self) -> bool:
+        """Whether all that came has been taken."""
+        return not self._bytes
 
     def feed(self, chunk: bytes) -> None:
         """Add received bytes."""

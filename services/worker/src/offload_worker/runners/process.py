@@ -8,8 +8,9 @@ from pathlib import Path
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
 from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_worker.handle import JobRejected
-from offload_worker.runners import call, frames
-from offload_worker.runners.children import Child, ChildGone, Nursery
+from offload_worker.runners import call, family, frames
+from offload_worker.runners.children import Child, ChildGone
+from offload_worker.runners.nursery import Nursery
 from offload_worker.runners.runner import Ended, clean_progress
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace
@@ -29,27 +30,26 @@ class ProcessRunner:
             child = self._nursery.take()
         except OSError as error:
             raise WorkerUnable(f"no process can be started: {error}") from None
-        attempt.on_stop(child.kill)
-        attempt.measure = child.use
+        attempt.on_stop(child.stop)
+        attempt.measured_by(child.use)
         try:
             end = self._serve(child, attempt, workspace)
         except ChildGone as gone:
             attempt.detach()
-            attempt.sample()
+            attempt.sample(family.snapshot())
             self._nursery.replace(child)
             if not child.ready and not attempt.stopped:
                 raise WorkerUnable(f"a new child cannot begin to work: {gone}") from None
             usage = _usage(attempt)
             crashed = Failed(Failure.CRASHED, call.sentence(str(gone)))
             return Ended(attempt.outcome_of_stop() if attempt.stopped else crashed, usage)
-        child.read_output()
-        attempt.sample()
-        if attempt.detach():
-            self._nursery.replace(child)  # the stop came too late for the attempt, and killed the child
+        child.drain_output()
+        attempt.sample(family.snapshot())
+        if attempt.detach() or not end.fit:
+            self._nursery.replace(child)  # the stop came too late for the attempt, or the job has changed the child
         else:
             self._nursery.give_back(child)
-        outcome = Succeeded(bytes(end.result)) if isinstance(end, frames.Returned) else Failed(end.failure, end.detail)
-        return Ended(outcome, _usage(attempt, end.cpu_seconds))
+        return Ended(_outcome(end), _usage(attempt, end.cpu_seconds))
 
     def _serve(self, child: Child, attempt: RunningAttempt, workspace: Workspace) -> frames.Returned | frames.Raised:
         job = attempt.job
@@ -64,10 +64,10 @@ class ProcessRunner:
                     child.send(_answer(partial(workspace.file, file_id)))
                 case frames.ArtifactNamed(name, media_type):
                     child.send(_answer(partial(workspace.artifact, name, media_type)))
-                case frames.Returned() as end:
-                    return end
-                case frames.Raised() as end:
-                    if end.trace:
+                case frames.Returned() | frames.Raised() as end:
+                    if (end.id, end.attempt) != attempt.lease:
+                        raise child.broken("it speaks of another attempt")
+                    if isinstance(end, frames.Raised) and end.trace:
                         _log.warning("job %s: the handler raised:\n%s", job.id, end.trace)
                     return end
 
@@ -85,7 +85,16 @@ def _answer(path: Callable[[], Path]) -> frames.FileAt | frames.Refused:
         return frames.Refused(str(error), rejected=False)
 
 
+def _outcome(end: frames.Returned | frames.Raised) -> Succeeded | Failed:
+    # A child may have run anything: what it says is held to what an honest one would have said.
+    if isinstance(end, frames.Raised):
+        return Failed(end.failure, call.sentence(end.detail))
+    if len(end.result) > frames.LARGEST_RESULT_BYTES:
+        return call.too_large(len(end.result))
+    return Succeeded(bytes(end.result))
+
+
 def _usage(attempt: RunningAttempt, cpu_seconds: float | None = None) -> Usage:
     # The child's own word, where it could say it, is finer than what was measured from outside.
-    used = attempt.cpu_seconds if cpu_seconds is None else cpu_seconds
+    used = attempt.cpu_seconds if cpu_seconds is None else max(0.0, cpu_seconds)
     return Usage(attempt.wall_seconds(), cpu_seconds=used, peak_memory_mb=attempt.peak_memory_mb)

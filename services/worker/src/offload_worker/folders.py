@@ -1,0 +1,48 @@
+"""Folders that jobs wrote into: removed whatever a job did to them, and read without being led astray."""
+
+import os
+import shutil
+import stat
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, also what a job has locked; what cannot be removed stays."""
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            inner = Path(parent, name)
+            if not inner.is_symlink() and not os.access(inner, os.R_OK | os.W_OK | os.X_OK):
+                inner.chmod(stat.S_IRWXU)  # before the walk goes there
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class OpenFolder:
+    """A folder held open: what a job puts in its place, or links to from inside, is never followed."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir()
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        self._device = os.fstat(self._descriptor).st_dev
+
+    def read(self, name: str) -> BufferedReader | None:
+        """Open a file in the folder; None when there is none, or it is anything but a plain file of its own."""
+        try:
+            # Not waiting for the other end of a pipe that bears the name.
+            opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
+        except OSError:
+            return None
+        found = os.fstat(opened)
+        if stat.S_ISREG(found.st_mode) and found.st_dev == self._device:
+            return os.fdopen(opened, "rb")
+        os.close(opened)
+        return None
+
+    def create(self, name: str) -> BufferedWriter:
+        """Open a new file in the folder for writing; raises `OSError`, also when something has that name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return os.fdopen(os.open(name, flags, mode=0o600, dir_fd=self._descriptor), "wb")
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
