@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,19 @@ class Stack:
         self.processes.append(started)
         return started
 
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """Send a request as a careful client does: again after 503, which a store on a busy machine may cause."""
+
+        def answered() -> httpx2.Response | None:
+            answer = self.http.request(method, path, **options)
+            return answer if answer.status_code != 503 else None
+
+        answer: httpx2.Response = until(answered, f"an answer to {method} {path}")
+        return answer
+
     def submit(self, task: str, payload: dict[str, Any] | None = None, **options: Any) -> str:
         body = {"task": task, "payload": payload or {}, **options}
-        answer = self.http.post("/v1/jobs", json=body)
+        answer = self.ask("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
@@ -145,7 +156,7 @@ class Stack:
         return self.submit("probe", {"action": action, **payload})
 
     def job(self, job_id: str) -> dict[str, Any]:
-        answer = self.http.get(f"/v1/jobs/{job_id}")
+        answer = self.ask("GET", f"/v1/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -163,7 +174,7 @@ class Stack:
     def result(self, job_id: str) -> Any:
         ended = self.ended(job_id)
         assert ended["state"] == "succeeded", ended
-        return self.http.get(f"/v1/jobs/{job_id}/result").json()
+        return self.ask("GET", f"/v1/jobs/{job_id}/result").json()
 
     def outcomes(self, job_id: str) -> list[str]:
         """Return how the job's attempts have ended."""
@@ -172,12 +183,12 @@ class Stack:
 
     def output(self, job_id: str, **query: Any) -> str:
         """Return what the job's attempt has printed and logged."""
-        answer = self.http.get(f"/v1/jobs/{job_id}/output", params=query)
+        answer = self.ask("GET", f"/v1/jobs/{job_id}/output", params=query)
         assert answer.status_code == 200, answer.text
         return str(answer.text)
 
     def cancel(self, job_id: str) -> None:
-        answer = self.http.post(f"/v1/jobs/{job_id}/cancel")
+        answer = self.ask("POST", f"/v1/jobs/{job_id}/cancel")
         assert answer.status_code in (200, 202), answer.text
 
     def reports(self, job_id: str) -> list[int]:
@@ -186,7 +197,7 @@ class Stack:
         return [int(pid) for pid in progress["message"].split()]
 
     def upload(self, content: bytes, media_type: str = "text/csv") -> str:
-        answer = self.http.post("/v1/files", content=content, headers={"Content-Type": media_type})
+        answer = self.ask("POST", "/v1/files", content=content, headers={"Content-Type": media_type})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 

@@ -115,7 +115,7 @@ def test_a_cancelled_job_and_all_it_started_is_gone(services: Stack, action: str
     job_id = services.probe(action, seconds=100_000)
     pids = services.reports(job_id)
 
-    answer = services.http.post(f"/v1/jobs/{job_id}/cancel")
+    answer = services.ask("POST", f"/v1/jobs/{job_id}/cancel")
 
     assert 202 == answer.status_code
     assert "cancelled" == services.ended(job_id)["state"]
@@ -127,7 +127,7 @@ def test_a_cancelled_job_of_a_thread_or_an_event_loop_ends_at_its_next_checkpoin
     job_id = services.submit(task, {"action": "sleep", "seconds": 100_000})
     until(lambda: services.job(job_id)["state"] == "running", "its start")
 
-    services.http.post(f"/v1/jobs/{job_id}/cancel")
+    services.cancel(job_id)
 
     assert "cancelled" == services.ended(job_id)["state"]
 

@@ -83,7 +83,7 @@ def test_sigterm_lets_a_short_job_finish_and_gives_a_long_one_back(stack: Stack)
     assert gone(child)
     stack.start_worker()
     until(lambda: stack.job(long)["state"] == "running", "its start elsewhere")
-    stack.http.post(f"/v1/jobs/{long}/cancel")
+    stack.cancel(long)
     assert "cancelled" == stack.ended(long)["state"]
 
 
@@ -95,7 +95,7 @@ def test_a_cancel_reaches_a_job_while_its_worker_drains(stack: Stack) -> None:
     stack.reports(job_id)
 
     worker.send(signal.SIGTERM)
-    stack.http.post(f"/v1/jobs/{job_id}/cancel")
+    stack.cancel(job_id)
 
     assert "cancelled" == stack.ended(job_id)["state"]
     assert 0 == worker.wait()
@@ -112,7 +112,7 @@ def test_idle_workers_take_jobs_while_another_is_busy(stack: Stack) -> None:
         stack.result(stack.probe("return"))
 
     assert "running" == stack.job(busy)["state"]
-    stack.http.post(f"/v1/jobs/{busy}/cancel")
+    stack.cancel(busy)
     stack.ended(busy)
 
 

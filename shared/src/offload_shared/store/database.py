@@ -4,8 +4,10 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
@@ -53,6 +55,9 @@ class Database:
             _prepare_sqlite(self._engine, clock)
         else:
             event.listen(self._engine, "connect", _limit_statements)
+        # SQLite lets one write at a time, and those that wait look again now and then, in no order: so it is left with one
+        # thread of each process.
+        self._turn: Lock | nullcontext[None] = Lock() if self.sqlite else nullcontext()
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -66,8 +71,7 @@ class Database:
             return self._write(work)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        connection = self._connect(self._engine)
-        with connection:
+        with self._turn, self._connect(self._engine) as connection:
             try:
                 transaction = connection.begin()
                 answer = work(connection)
