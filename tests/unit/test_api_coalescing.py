@@ -106,3 +106,22 @@ def test_a_submit_that_is_cancelled_does_not_disturb_the_call_it_shares() -> Non
             await leaver
 
     asyncio.run(scenario())
+
+
+def test_an_item_waits_for_its_turn_and_its_call_no_longer_than_for_a_call_alone() -> None:
+    async def scenario() -> None:
+        calls = Calls()
+        coalescer = Coalescer(calls, answer_seconds=0.2)
+        first = asyncio.create_task(coalescer.submit("a"))
+        await in_flight(calls, 1)
+
+        with pytest.raises(CommitUnknown):
+            await coalescer.submit("b")
+
+        with pytest.raises(CommitUnknown):
+            await first
+        calls.gate.set()
+        assert "C" == await coalescer.submit("c")
+        assert [["a"], ["c"]] == calls.batches  # "b" was refused before its turn, and never has one
+
+    asyncio.run(scenario())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from offload_shared.errors import StoreUnavailable
+from offload_shared.errors import CommitUnknown, StoreUnavailable
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -15,27 +15,37 @@ LARGEST_CALL = 500
 class Coalescer(Generic[Item, Answer]):
     """Gathers items while a call is in flight and sends them with the next one; a lone item waits for nobody."""
 
-    def __init__(self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(
+        self, call: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], *, answer_seconds: float = 2.5
+    ) -> None:
         self._call = call
+        self._answer_seconds = answer_seconds
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flight: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
         """Return the answer to `item`, whatever became of its neighbours; raises what the call raises for it.
 
-        Cancelling a submit does not cancel a call it shares.
+        Raises `CommitUnknown` when waiting for its turn and for the call take too long together; what has not had its
+        turn by then never has. Cancelling a submit does not cancel a call it shares.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         if self._flight is None:
             self._flight = asyncio.create_task(self._fly())
-        return await answer
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await answer
+        except TimeoutError:
+            raise CommitUnknown(f"the store did not answer within {self._answer_seconds:g} s") from None
 
     async def _fly(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:LARGEST_CALL], self._waiting[LARGEST_CALL:]
-                await self._answer(batch)
+                wanted = [(item, answer) for item, answer in self._waiting if not answer.done()]
+                batch, self._waiting = wanted[:LARGEST_CALL], wanted[LARGEST_CALL:]
+                if batch:
+                    await self._answer(batch)
         finally:
             self._flight = None
 

@@ -59,7 +59,7 @@ def assemble(
         publisher=publisher,
         sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
         submissions=Submissions(tasks, settings),
-        additions=Coalescer(add),
+        additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions),
         output_turn=asyncio.Lock(),
     )

@@ -55,8 +55,8 @@ class Database:
             _prepare_sqlite(self._engine, clock)
         else:
             event.listen(self._engine, "connect", _limit_statements)
-        # SQLite lets one write at a time, and those that wait look again now and then, in no order: so it is left with one
-        # thread of each process.
+        # SQLite lets one write at a time, and those that wait look again now and then, in no order: so it is left with
+        # one thread of each process.
         self._turn: Lock | nullcontext[None] = Lock() if self.sqlite else nullcontext()
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -96,9 +96,13 @@ def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
         row = connection.execute(select(job, clock().label("now")).where(mine)).one_or_none()
         if row is None:
             return None
-        attempts = connection.execute(select(attempt).where(attempt.c.job_id == job_id).order_by(attempt.c.number))
-        artifacts = connection.execute(select(artifact).where(artifact.c.job_id == job_id).order_by(artifact.c.name))
-        return _job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in artifacts])
+        # Each statement sees the store at its own moment: what ended since the first is left out, to fit the job.
+        ended = (attempt.c.job_id == job_id) & (attempt.c.number <= row.attempt - (row.state == JobState.RUNNING))
+        attempts = connection.execute(select(attempt).where(ended).order_by(attempt.c.number)).all()
+        its_own = artifact.c.job_id == job_id
+        succeeded = row.state == JobState.SUCCEEDED  # else it has none
+        kept = connection.execute(select(artifact).where(its_own).order_by(artifact.c.name)).all() if succeeded else []
+        return _job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in kept])
 
     return database.read(work)
 
