@@ -81,6 +81,12 @@ def settled(worker: Process) -> dict[str, Any]:
     return used
 
 
+def descriptors(stack: Stack, used: dict[str, Any]) -> int:
+    """Return how many a worker has beside those of its connections to the store, which it opens as they are needed."""
+    each = 2 if stack.environment["OFFLOAD_STORE_URL"].startswith("sqlite") else 1  # the database and its log
+    return int(used["descriptors"] - each * used["store_connections"])
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
 def test_a_thousand_jobs_leave_no_process_no_descriptor_no_file_and_no_memory(stack: Stack) -> None:
@@ -91,14 +97,17 @@ def test_a_thousand_jobs_leave_no_process_no_descriptor_no_file_and_no_memory(st
     assert 1000 == len(kinds)
     random.Random(3).shuffle(kinds)
 
-    run(stack, kinds[:300])
+    for start in range(0, 300, 50):
+        run(stack, kinds[start : start + 50])
     before = settled(worker)
-    for start in range(300, 1000, 100):
-        run(stack, kinds[start : start + 100])
-    after = settled(worker)
+    for start in range(300, 1000, 50):
+        run(stack, kinds[start : start + 50])
 
-    assert before["descriptors"] == after["descriptors"]
-    assert before["threads"] == after["threads"]
-    assert after["memory_mb"] < before["memory_mb"] + 10
+    def no_more_than_before() -> bool:  # a look may fall on a moment in which something is open that closes again
+        after = settled(worker)
+        return descriptors(stack, after) <= descriptors(stack, before) and after["threads"] <= before["threads"]
+
+    until(no_more_than_before, "no more descriptors and threads than before")
+    assert settled(worker)["memory_mb"] < before["memory_mb"] + 10
     [folder] = Path(stack.environment["TMPDIR"]).iterdir()
     assert [] == list(folder.iterdir())

@@ -178,11 +178,12 @@ class WorkerService:
             _log.warning("they are given back when their leases run out: %s", error)
 
     def usage(self) -> dict[str, float]:
-        """Return what the worker itself uses: megabytes, open descriptors, threads; and how many processes it has."""
+        """Return what the worker itself uses: megabytes, descriptors, connections, threads; and how many processes."""
         process = psutil.Process()
         return {
             "memory_mb": round(container.own_memory_mb(), 1),
             "descriptors": process.num_fds(),
+            "store_connections": self._database.connections,
             "threads": process.num_threads(),
             "processes": len(process.children(recursive=True)),
         }

@@ -8,11 +8,12 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
 
 from offload_shared.errors import CommitUnknown, SettingsInvalid, StoreUnavailable
 from offload_shared.settings import without_password
@@ -102,6 +103,12 @@ class Database:
     def ping(self) -> None:
         """Ask the store for a sign of life; raises `StoreUnavailable`."""
         self.read(lambda connection: connection.execute(text("SELECT 1")))
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open: each is made when one more than ever before is needed, and is kept."""
+        pool = cast("QueuePool", self._engine.pool)
+        return pool.checkedin() + pool.checkedout()
 
     def dispose(self) -> None:
         """Close all connections that are not in use."""
