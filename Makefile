@@ -47,11 +47,18 @@ demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amq
 up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.up
 
+simulate: $(READY) ## Run the protocol under simulated faults; SEEDS=2000 SEED=1 replays exactly
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000) --seed $(or $(SEED),1)
+
 bench-latency: $(READY) ## Measure what computing outside the web process buys; renews docs/latency.md; ARGS=--quick
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 bench-cancel: $(READY) ## Measure how long a cancel takes while every core computes; ARGS="--broker=amqp://... --store=..."
 	@$(BIN)/python -m benchmarks.cancelling $(ARGS)
+
+chaos: $(READY) ## Break everything under load and check every promise; SEED=4711 MINUTES=10 ARGS="--lease=5" (--help)
+	@$(BIN)/python -m tests.servers
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-package offload-shared
@@ -67,4 +74,4 @@ lock: $(READY) ## Renew the pinned, hashed requirements
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup check test test-unit test-servers demo up bench-latency bench-cancel lock clean
+.PHONY: help setup check test test-unit test-servers demo up simulate bench-latency bench-cancel chaos lock clean

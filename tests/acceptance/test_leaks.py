@@ -83,7 +83,7 @@ def settled(worker: Process) -> dict[str, Any]:
 
 def descriptors(stack: Stack, used: dict[str, Any]) -> int:
     """Return how many a worker has beside those of its connections to the store, which it opens as they are needed."""
-    each = 2 if stack.environment["OFFLOAD_STORE_URL"].startswith("sqlite") else 1  # the database and its log
+    each = 1 if stack.environment["OFFLOAD_STORE_URL"] else 2  # SQLite: the database and its log
     return int(used["descriptors"] - each * used["store_connections"])
 
 

@@ -1,0 +1,258 @@
+"""The protocol's rules, each broken on purpose: a checker that has never failed proves nothing."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from sqlalchemy import event, select
+
+from offload_api.relay import Relay
+from offload_shared.errors import CommitUnknown
+from offload_shared.job import JobState
+from offload_shared.store import endings, hints, jobs, leases
+from offload_shared.store.jobs import Added
+from offload_shared.store.schema import job
+from offload_shared.store.sweeper import Sweeper
+from offload_worker.executor import Executor
+from offload_worker.running import RunningAttempt
+from tests.simulation.store import RealStore, real_store
+from tests.simulation.world import Verdict, simulate
+
+Breaking = Callable[[contextlib.ExitStack, RealStore], None]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A rule, and how it is broken."""
+
+    rule: str  # what no longer holds
+    breaking: Breaking
+    first_seed: int = 1  # one that catches it
+    survives: str = ""  # why nothing goes wrong without the rule, where that is so
+    triggers: bool = False  # a second wall, which would hide that the first is down
+    unique_keys: bool = True
+
+
+def broken(mutation: Mutation, seed: int, *, triggers: bool | None = None) -> Verdict:
+    """Run a seed with a rule broken."""
+    real = real_store(triggers=mutation.triggers if triggers is None else triggers, unique_keys=mutation.unique_keys)
+    with contextlib.ExitStack() as stack:
+        mutation.breaking(stack, real)
+        return simulate(seed, real)
+
+
+def _replace(owner: Any, name: str, value: Any) -> Breaking:
+    def breaking(stack: contextlib.ExitStack, _: RealStore) -> None:
+        stack.enter_context(mock.patch.object(owner, name, value))
+
+    return breaking
+
+
+def _both(*breakings: Breaking) -> Breaking:
+    def breaking(stack: contextlib.ExitStack, real: RealStore) -> None:
+        for each in breakings:
+            each(stack, real)
+
+    return breaking
+
+
+def _sql(beginning: str, old: str, new: str) -> Breaking:
+    """Leave a guard out of the very statement that the verb makes."""
+
+    def breaking(stack: contextlib.ExitStack, real: RealStore) -> None:
+        def rewrite(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> tuple[str, Any]:
+            if beginning in statement:
+                if old not in statement:
+                    msg = f"the statement has changed; the mutation finds no {old!r} in it: {statement}"
+                    raise AssertionError(msg)
+                statement = statement.replace(old, new)
+            return statement, parameters
+
+        engine = real.database._engine
+        event.listen(engine, "before_cursor_execute", rewrite, retval=True)
+        stack.callback(event.remove, engine, "before_cursor_execute", rewrite)
+
+    return breaking
+
+
+#: What only the claim's statement holds.
+_CLAIM = "attempt=(job.attempt + ?)"
+_add, _finish, _decide, _heartbeat = jobs.add, leases.finish, endings.decide, leases.heartbeat
+_record, _execute = endings._record_attempt, Executor.execute
+
+
+def _added(new: Any) -> list[Added]:
+    moment = datetime.now(UTC)
+    return [Added(each.id, created_at=moment, run_at=moment + timedelta(seconds=each.delay_seconds)) for each in new]
+
+
+def _answer_before_the_commit(database: Any, new: Any) -> list[Added]:
+    database._world.scheduler.spawn(database._process, partial(_add, database, new), after=0.05)
+    return _added(new)
+
+
+def _take_an_unknown_commit_for_one(database: Any, new: Any) -> list[Added]:
+    try:
+        return _add(database, new)
+    except CommitUnknown:
+        return _added(new)
+
+
+def _finish_whatever_the_answer(database: Any, *arguments: Any) -> Any:
+    try:
+        return _finish(database, *arguments)
+    except CommitUnknown:
+        return JobState.SUCCEEDED
+
+
+def _lock_without_fence(connection: Any, job_id: str, _attempt: int) -> Any:
+    return connection.execute(select(job).where(job.c.id == job_id)).one_or_none()
+
+
+def _decide_as_if(**changes: Any) -> Callable[[Any, Any], Any]:
+    def decide(row: Any, outcome: Any) -> Any:
+        return _decide(SimpleNamespace(**{**row._mapping, **changes}), outcome)  # type: ignore[arg-type]
+
+    return decide
+
+
+def _decide_without(count: str) -> Callable[[Any, Any], Any]:
+    def decide(row: Any, outcome: Any) -> Any:
+        step = _decide(row, outcome)
+        return endings.Next(
+            step.state, step.delay_seconds, **{"errors": step.errors, "losses": step.losses} | {count: 0}
+        )
+
+    return decide
+
+
+def _heartbeat_without_cancels(*arguments: Any, **keywords: Any) -> Any:
+    return leases.Heartbeat(_heartbeat(*arguments, **keywords).held, frozenset())
+
+
+def _heartbeat_that_holds_all(database: Any, held: Any, **keywords: Any) -> Any:
+    answer = _heartbeat(database, held, **keywords)
+    return leases.Heartbeat(frozenset(held), answer.cancelled)
+
+
+def _finish_in_two_transactions(database: Any, lease: Any, *arguments: Any) -> Any:
+    later: list[tuple[Any, ...]] = []
+
+    # Others may run meanwhile: only what this very end records is put off.
+    def put_off(connection: Any, ending: Any, *record: Any) -> None:
+        if (ending.id, ending.attempt) == lease:
+            later.append((ending, *record))
+        else:
+            _record(connection, ending, *record)
+
+    with mock.patch.object(endings, "_record_attempt", put_off):
+        state = _finish(database, lease, *arguments)
+    for record in later:
+        database.write(lambda connection, record=record: _record(connection, *record))
+    return state
+
+
+async def _no_step(_: Relay) -> None: ...
+
+
+def _acknowledge_first(executor: Executor, delivery: Any) -> None:
+    delivery.settle()
+    _execute(executor, delivery)
+
+
+_make_sweeper = Sweeper.__init__
+
+
+def _impatient_sweeper(sweeper: Sweeper, database: Any, *, lease_seconds: float, clock: Any) -> None:
+    _make_sweeper(sweeper, database, lease_seconds=0.0, clock=clock)
+
+
+_NO_RELAY = _replace(Relay, "step", _no_step)
+_NO_SELF_FENCE = _replace(RunningAttempt, "lease_is_running_out", lambda *_: False)
+_HEARTBEAT_HOLDS_ALL = _replace(leases, "heartbeat", _heartbeat_that_holds_all)
+
+MUTATIONS = [
+    Mutation("202 is answered after the commit", _replace(jobs, "add", _answer_before_the_commit)),
+    Mutation("an unknown commit is no 202", _replace(jobs, "add", _take_an_unknown_commit_for_one), first_seed=44),
+    Mutation("one job for each idempotency key", lambda *_: None, unique_keys=False),
+    Mutation("only the running attempt ends a job", _replace(leases, "lock_running", _lock_without_fence)),
+    Mutation("a claim raises the attempt", _sql(_CLAIM, _CLAIM, "attempt=(job.attempt + 0 * ?)")),
+    Mutation(
+        "a claim takes queued jobs only", _sql(_CLAIM, "AND job.state = ?", "AND job.state <> ? || '-'"), first_seed=10
+    ),
+    Mutation("a claim waits for run_at", _sql(_CLAIM, " AND job.run_at <= offload_clock(0)", ""), first_seed=32),
+    Mutation(
+        "a claim refuses what is past its deadline",
+        _sql(_CLAIM, " AND (job.deadline_at IS NULL OR job.deadline_at > offload_clock(0))", ""),
+    ),
+    Mutation(
+        "a claim refuses what is to be cancelled",
+        _sql(_CLAIM, " AND job.cancel_requested = 0", ""),
+        survives="Not needed: a queued job is cancelled at once, and an attempt that ends with a cancel requested "
+        "never leaves its job queued. It guards against a hand in the database.",
+    ),
+    Mutation("a worker fences itself", _NO_SELF_FENCE, first_seed=90),
+    Mutation("a heartbeat tells a worker that it is fenced", _HEARTBEAT_HOLDS_ALL, first_seed=317),
+    Mutation(
+        "a worker learns in any way that it is fenced", _both(_NO_SELF_FENCE, _HEARTBEAT_HOLDS_ALL), first_seed=58
+    ),
+    Mutation(
+        "a heartbeat prolongs the lease",
+        _sql("UPDATE job SET lease_until=", "lease_until=offload_clock(?)", "lease_until=coalesce(lease_until, ?)"),
+    ),
+    Mutation(
+        "the sweeper waits for the end of a lease",
+        _both(
+            _sql("AND job.lease_until < offload_clock(0)", "job.lease_until < offload_clock(0)", "1 = 1"),
+            _sql("AND job.lease_until <= offload_clock(0)", "job.lease_until <= offload_clock(0)", "1 = 1"),
+        ),
+    ),
+    Mutation(
+        "the sweeper leaves leases alone for one lease after an outage",
+        _replace(Sweeper, "__init__", _impatient_sweeper),
+        survives="It spares attempts, not jobs: without it, leases that ran out while the store was away end at once, "
+        "and their attempts count as lost though their workers live. The fence holds either way.",
+    ),
+    Mutation("there is a sweeper", _replace(Sweeper, "sweep", lambda _: 0)),
+    Mutation("there is a relay", _NO_RELAY),
+    Mutation("a hint is repeated", _replace(hints, "REPEAT_SECONDS", 10**9), first_seed=23),
+    Mutation(
+        "a broker that lost its data gets all hints again",
+        _replace(hints, "forget_published", lambda *_: 0),
+        first_seed=13,
+    ),
+    Mutation(
+        "a hint is acknowledged after the claim",
+        _replace(Executor, "execute", _acknowledge_first),
+        survives="It saves time, not jobs: a hint that dies with its worker before the claim is repeated by the relay.",
+    ),
+    Mutation(
+        "a hint is acknowledged after the claim, where there is no relay",
+        _both(_NO_RELAY, _replace(Executor, "execute", _acknowledge_first)),
+    ),
+    Mutation("a loss is counted", _replace(endings, "decide", _decide_without("losses"))),
+    Mutation("losses have a limit", _replace(endings, "MOST_LOSSES", 10**6)),
+    Mutation("an error is counted", _replace(endings, "decide", _decide_without("errors"))),
+    Mutation("errors have a limit", _replace(endings, "decide", _decide_as_if(max_attempts=10**6))),
+    Mutation(
+        "the end of an attempt minds a cancel", _replace(endings, "decide", _decide_as_if(cancel_requested=False))
+    ),
+    Mutation(
+        "a worker minds a cancel",
+        _both(
+            _replace(leases, "heartbeat", _heartbeat_without_cancels),
+            _replace(leases, "cancellations", lambda *_: frozenset()),
+        ),
+    ),
+    Mutation("a result is stored with the end of its job", _replace(leases, "finish", _finish_in_two_transactions)),
+    Mutation(
+        "a worker repeats an end whose commit is unknown",
+        _replace(leases, "finish", _finish_whatever_the_answer),
+        survives="It spares work, not jobs: an end that was not written is a lost attempt, and the job runs again.",
+    ),
+]
