@@ -15,7 +15,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
 from tests.servers import postgresql, rabbitmq
-from tests.servers.errors import ServersUnavailableError
+from tests.servers.errors import ServerFailedError, ServersUnavailableError
 from tests.servers.ports import free_ports
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.rabbitmq import RabbitMQ
@@ -49,6 +49,21 @@ class ContainerProcess:
 
     def remove(self) -> None:
         self._container.stop()
+
+    def freeze(self) -> None:
+        self._container.get_wrapped_container().pause()
+
+    def thaw(self) -> None:
+        self._container.reload()
+        if self._container.status == "paused":
+            self._container.get_wrapped_container().unpause()
+
+    def execute(self, program: str, *arguments: str) -> str:
+        status, output = self._container.get_wrapped_container().exec_run([program, *arguments])
+        said: str = output.decode(errors="replace")
+        if status != 0:
+            raise ServerFailedError(f"{program} ended with status {status}: {said[-1000:]}")
+        return said
 
     def is_running(self) -> bool:
         self._container.reload()

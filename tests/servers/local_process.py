@@ -2,10 +2,13 @@ import os
 import pwd
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from tests.servers import binaries
+from tests.servers.errors import ServerFailedError
 from tests.servers.run import kill_family, kill_members, record_process
 
 _STOP_LIMIT_SECONDS = 60.0
@@ -67,6 +70,40 @@ class LocalProcess:
 
     def remove(self) -> None:
         self.kill()
+
+    def freeze(self) -> None:
+        for member in self._family():
+            with suppress(psutil.NoSuchProcess):
+                member.suspend()
+
+    def thaw(self) -> None:
+        for member in reversed(self._family()):
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
+
+    def execute(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [binaries.program(program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self._folder,
+            env=self._environment,
+            user=self._account and self._account.pw_uid,
+            group=self._account and self._account.pw_gid,
+            extra_groups=[] if self._account else None,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ServerFailedError(f"{program} ended with status {done.returncode}: {done.stdout[-1000:]}")
+        return done.stdout
+
+    def _family(self) -> list[psutil.Process]:
+        if self._process is None or not self.is_running():
+            return []
+        leader = psutil.Process(self._process.pid)
+        return [leader, *leader.children(recursive=True)]
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

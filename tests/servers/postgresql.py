@@ -29,6 +29,14 @@ class PostgreSQL(Server):
         """Drop a database, and close its connections."""
         self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
 
+    def terminate_backends(self, database: str) -> None:
+        """End every connection to a database in the middle of whatever it does."""
+        self._execute(
+            sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(
+                sql.Literal(database)
+            )
+        )
+
     def answers(self) -> bool:
         try:
             self._execute(sql.SQL("SELECT 1"))

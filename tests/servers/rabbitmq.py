@@ -42,6 +42,25 @@ class RabbitMQ(Server):
         """Drop a virtual host with its queues, and close its connections."""
         self._call("DELETE", f"/vhosts/{quote(vhost, safe='')}")
 
+    def delete_queue(self, vhost: str, queue: str) -> None:
+        """Delete a queue with its messages, whoever consumes it; one that is not there is left alone."""
+        path = f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}"
+        answer = self._management.delete(path)
+        if answer.status_code != httpx2.codes.NOT_FOUND:
+            answer.raise_for_status()
+
+    def queue_depths(self, vhost: str) -> dict[str, int]:
+        """Return how many messages each queue of a virtual host holds, as of a few seconds ago."""
+        queues = self._call("GET", f"/queues/{quote(vhost, safe='')}").json()
+        return {queue["name"]: queue.get("messages", 0) for queue in queues}
+
+    def raise_memory_alarm(self) -> None:
+        """Let the broker take its memory for used up: it reads no more from connections that publish."""
+        self._process.execute("rabbitmqctl", "set_vm_memory_high_watermark", "0")
+
+    def clear_memory_alarm(self) -> None:
+        self._process.execute("rabbitmqctl", "set_vm_memory_high_watermark", "0.6")
+
     def remove(self) -> None:
         super().remove()
         self._management.close()

@@ -25,6 +25,15 @@ class Process(Protocol):
     def remove(self) -> None:
         """End it for good; it need not have been started."""
 
+    def freeze(self) -> None:
+        """Stop every process of it where it stands, as SIGSTOP does."""
+
+    def thaw(self) -> None:
+        """Let a frozen one go on; another is left alone."""
+
+    def execute(self, program: str, *arguments: str) -> str:
+        """Run a program of the server's own beside it and return what it prints; raises ServerFailedError."""
+
     def is_running(self) -> bool: ...
 
     def log_tail(self) -> str: ...
@@ -67,6 +76,14 @@ class Server(ABC):
     def remove(self) -> None:
         """End the server for good, with its data."""
         self._process.remove()
+
+    def freeze(self) -> None:
+        """Stop the server where it stands: its connections stay, and nothing answers."""
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._process.thaw()
 
     def restart(self) -> None:
         self.stop()

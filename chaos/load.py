@@ -1,0 +1,187 @@
+"""The client: lives through each planned job with it, and notes every request and answer."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import httpx2
+
+from chaos.history import Answered, Journal, Planned, Verb
+from chaos.kinds import Kind
+from chaos.plan import PlannedJob, extra
+
+FINAL = ("succeeded", "failed", "cancelled")
+WAIT_SECONDS = 10
+#: What a request may take beyond the time it is asked to wait; longer than the API itself ever takes to refuse.
+ANSWER_SECONDS = 8.0
+PAUSE_SECONDS = 0.25
+ARTIFACT = "note.txt"
+
+
+class Load:
+    """Any number of jobs, each with a coroutine that follows it; speaks to every API in turn."""
+
+    def __init__(self, urls: Sequence[str], journal: Journal) -> None:
+        self._journal = journal
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
+        self._clients = [
+            httpx2.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, limits=limits, trust_env=False) for url in urls
+        ]
+        self._lives: set[asyncio.Task[None]] = set()
+        self._mistakes: list[BaseException] = []
+        self.submitted = 0
+        self.ended = 0
+
+    async def run(self, plan: Sequence[PlannedJob]) -> None:
+        """Begin with each job at its time; returns when the last has been begun with."""
+        start = self._journal.now()
+        for job in plan:
+            await asyncio.sleep(max(0.0, start + job.at - self._journal.now()))
+            self.begin(job)
+
+    def begin(self, job: PlannedJob) -> asyncio.Task[None]:
+        """Begin with a job now."""
+        self.submitted += 1
+        life = asyncio.create_task(self._live(job), name=job.note)
+        self._lives.add(life)
+        life.add_done_callback(self._over)
+        return life
+
+    def _over(self, life: asyncio.Task[None]) -> None:
+        self._lives.discard(life)
+        if not life.cancelled() and (mistake := life.exception()):
+            self._mistakes.append(mistake)
+
+    def burst(self, kind: Kind, note: str, count: int) -> None:
+        """Submit so many jobs of a kind at once."""
+        for number in range(count):
+            self.begin(extra(kind, f"{note}-{number}"))
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until every job has been followed to its end, at most so long; raises what went wrong in this client."""
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=seconds)
+        if self._mistakes:
+            raise self._mistakes[0]
+
+    async def close(self) -> None:
+        """Follow no job any further."""
+        lives = list(self._lives)
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+        for client in self._clients:
+            await client.aclose()
+
+    async def call(self, verb: Verb, note: str, api: int, path: str, **request: Any) -> Answered:
+        """Send one request, and note it and its answer."""
+        number = self._journal.invoke(verb, note, api % len(self._clients))
+        client = self._clients[api % len(self._clients)]
+        method = "POST" if verb in ("submit", "cancel") else "GET"
+        try:
+            answer = _answered(verb, number, await client.request(method, path, **request), self._journal.now)
+        except (httpx2.TransportError, httpx2.StreamError):
+            answer = Answered(call=number, at=self._journal.now(), status=0)
+        self._journal.note(answer)
+        return answer
+
+    async def submit(self, job: PlannedJob, body: dict[str, Any], api: int) -> Answered:
+        """Submit a job once."""
+        headers = {"Idempotency-Key": job.key} if job.key else {}
+        return await self.call("submit", job.note, api, "/v1/jobs", json=body, headers=headers)
+
+    async def _live(self, job: PlannedJob) -> None:
+        body = job.body(self._journal.now() + self._journal.epoch)
+        self._journal.note(Planned(note=job.note, kind=job.kind.name, body=body, key=job.key))
+        repeats = [self._repeat(job, body, after, job.api + 1 + n) for n, after in enumerate(job.repeats)]
+        lives = [asyncio.create_task(coroutine) for coroutine in (self._follow(job, body), *repeats)]
+        try:
+            await asyncio.gather(*lives)
+        finally:
+            for life in lives:
+                life.cancel()
+
+    async def _repeat(self, job: PlannedJob, body: dict[str, Any], after: float, api: int) -> None:
+        await asyncio.sleep(after)
+        await self.submit(job, body, api)
+
+    async def _follow(self, job: PlannedJob, body: dict[str, Any]) -> None:
+        accepted = await self._acknowledged(job, body)
+        if accepted is None:
+            return
+        cancelling = asyncio.create_task(self._cancel(job, accepted.job_id))
+        try:
+            last = await self.until_ended(job.note, accepted, job.api)
+        finally:
+            if job.cancel_after is None:
+                cancelling.cancel()
+        await asyncio.gather(cancelling, return_exceptions=True)
+        if last.state == "succeeded":
+            await self._fetch(job, accepted.job_id)
+        self.ended += 1
+        if job.survey:
+            await asyncio.sleep(Random(job.note).uniform(1, 6))
+            await self.call("look", job.note, job.api + 1, f"/v1/jobs/{accepted.job_id}")
+
+    async def _acknowledged(self, job: PlannedJob, body: dict[str, Any]) -> Answered | None:
+        api = job.api
+        while True:
+            answer = await self.submit(job, body, api)
+            if answer.status == httpx2.codes.ACCEPTED:
+                return answer
+            if not (job.stubborn and job.key):
+                return None
+            await asyncio.sleep(PAUSE_SECONDS)
+            api += 1
+
+    async def until_ended(self, note: str, seen: Answered, api: int) -> Answered:
+        """Wait for the end of a job, again and again, through whichever API answers."""
+        last = seen
+        while last.state not in FINAL:
+            headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": f'"{last.version}-{last.state}"'}
+            path = f"/v1/jobs/{seen.job_id}"
+            answer = await self.call("look", note, api, path, headers=headers, timeout=WAIT_SECONDS + ANSWER_SECONDS)
+            if answer.status == httpx2.codes.OK:
+                last = answer
+            elif answer.status != httpx2.codes.NOT_MODIFIED:
+                await asyncio.sleep(PAUSE_SECONDS)
+                api += 1
+        return last
+
+    async def _cancel(self, job: PlannedJob, job_id: str) -> None:
+        if job.cancel_after is None:
+            return
+        await asyncio.sleep(job.cancel_after)
+        await self._insist("cancel", job, f"/v1/jobs/{job_id}/cancel")
+
+    async def _fetch(self, job: PlannedJob, job_id: str) -> None:
+        await self._insist("result", job, f"/v1/jobs/{job_id}/result")
+        if job.kind.name == "artifact":
+            await self._insist("artifact", job, f"/v1/jobs/{job_id}/artifacts/{ARTIFACT}")
+
+    async def _insist(self, verb: Verb, job: PlannedJob, path: str) -> None:
+        api = job.api
+        while (await self.call(verb, job.note, api, path)).status in (0, 408, 503):
+            await asyncio.sleep(PAUSE_SECONDS)
+            api += 1
+
+
+def _answered(verb: Verb, number: int, answer: httpx2.Response, now: Callable[[], float]) -> Answered:
+    at, status = now(), answer.status_code
+    if verb in ("result", "artifact"):
+        return Answered(call=number, at=at, status=status, body=answer.text)
+    tag = answer.headers.get("ETag", "").strip('"')
+    if not tag or "json" not in answer.headers.get("Content-Type", ""):
+        return Answered(call=number, at=at, status=status)
+    job = answer.json()
+    version, _, _ = tag.partition("-")
+    return Answered(
+        call=number,
+        at=at,
+        status=status,
+        job_id=job["id"],
+        state=job["state"],
+        version=int(version),
+        attempt=job["attempt"],
+    )

@@ -1,0 +1,78 @@
+from chaos.checker import check
+from chaos.evidence import Evidence
+from chaos.report import Outcome, lines
+from chaos.timings import timings
+
+from tests.chaos.runs import ID, Run
+
+
+def outcome(run: Run, leaks: list[str] | None = None) -> Outcome:
+    history, rows = run.history(), run.rows()
+    return Outcome(
+        seed=7,
+        seconds=60,
+        lease_seconds=5,
+        setting="a setting",
+        verdict=check(history, rows),
+        timings=timings(Evidence(history, rows)),
+        leaks=leaks or [],
+        unnamed_artifacts=0,
+        stale_refused=0,
+        restarts=0,
+        slowed_seconds=0,
+        left_out={"full disk": "it takes root"},
+    )
+
+
+def test_a_sound_run_holds_and_says_so_also_what_was_not_injected() -> None:
+    sound = outcome(Run())
+    said = "\n".join(lines(sound))
+    assert sound.holds
+    assert "Every invariant has held." in said
+    assert "Not injected: full disk, since it takes root" in said
+
+
+def test_a_violation_and_a_leak_are_told_with_the_seed() -> None:
+    run = Run()
+    run.change(version=4)
+    broken = outcome(run, ["temporary file x"])
+    said = "\n".join(lines(broken))
+    assert not broken.holds
+    assert "with seed 7" in said
+    assert "an end is the end" in said
+    assert "temporary file x" in said
+
+
+def test_a_leak_alone_is_enough() -> None:
+    assert not outcome(Run(), ["process 1"]).holds
+
+
+def test_a_dead_workers_job_is_timed_from_the_death_to_the_next_start() -> None:
+    run = Run()
+    run.attempts = [
+        run.attempt(1, "failed", 10.2, 15.0, failure="lost"),
+        run.attempt(2, "succeeded", 16.5, 17.0, result=run.result),
+    ]
+    run.change(attempt=2)
+    killed = run.fault("kill worker", 10.5, 11.0)
+    killed.orphans = [(ID, 1)]
+    run.faults = [killed]
+    targets = outcome(run).timings.targets
+    assert (1, 6.0) == (targets.dead_workers.count, targets.dead_workers.longest)
+
+
+def test_submits_count_for_a_fault_only_when_nothing_else_was_broken() -> None:
+    run = Run()
+    run.faults = [run.fault("kill broker", 9.0, 11.0)]
+    alone = outcome(run).timings.targets
+    run.faults.append(run.fault("kill API", 9.5, 9.6))
+    together = outcome(run).timings.targets
+    assert (1, 1) == (alone.without_broker, alone.without_broker_accepted)
+    assert 0 == together.without_broker
+
+
+def test_a_waiting_clients_lateness_is_counted_from_the_end_or_from_the_healing() -> None:
+    run = Run()
+    assert 0.2 == round(outcome(run).timings.targets.told.longest, 3)  # ended at 10.9, known at 11.1
+    run.faults = [run.fault("stall store", 10.5, 11.05)]
+    assert 0.05 == round(outcome(run).timings.targets.told.longest, 3)
