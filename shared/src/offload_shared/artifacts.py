@@ -16,7 +16,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from offload_shared import failpoints
 from offload_shared.errors import ArtifactsUnavailable, SettingsInvalid
+from offload_shared.failpoints import Point
 from offload_shared.job import StoredFile
 
 CHUNK_BYTES = 1024 * 1024
@@ -84,6 +86,7 @@ class Artifacts:
             self._make_durable(key)
         except (BaseError, OSError) as error:
             raise _unavailable(key, error) from error
+        failpoints.reached(Point.KEPT)
         return StoredFile(key=key, name=name, media_type=media_type, size=size, sha256=sha256)
 
     def fetch(self, key: str, target: BufferedWriter) -> None:

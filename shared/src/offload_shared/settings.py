@@ -29,6 +29,7 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker_quorum: bool = False
     lease_seconds: Seconds = 30.0
     sweep_seconds: Seconds = 2.0
+    failpoints: str = ""  # a folder; empty: there are none
     log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     def __post_init__(self) -> None:

@@ -9,7 +9,9 @@ import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
+from offload_shared import failpoints
 from offload_shared.errors import OffloadError, SettingsInvalid
+from offload_shared.failpoints import Point
 from offload_shared.job import Hint
 from offload_shared.message import encode
 from offload_shared.settings import without_password
@@ -119,6 +121,8 @@ class Link:
         raise BrokerUnavailable(self.lost.result() if self.lost.done() else "it does not answer")
 
     def _on_confirm(self, frame: Any) -> None:
+        if failpoints.reached(Point.CONFIRMING):
+            return
         method = frame.method
         tags = self._tags_up_to(method.delivery_tag) if method.multiple else [method.delivery_tag]
         for tag in tags:

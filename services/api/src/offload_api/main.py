@@ -14,6 +14,7 @@ from offload_api.publisher import Publisher
 from offload_api.server import Server, listening_socket
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
+from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
 from offload_shared.settings import load
@@ -41,6 +42,7 @@ def serve(
             settings, host=host or settings.host, port=settings.port if port is None else port
         )
         _configure_logging(settings.log_level)
+        failpoints.arm(settings.failpoints)
         services = connect(settings)
         listening = listening_socket(settings)
     except OffloadError as error:

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 from litestar.types import Receive
 
+from offload_shared import failpoints
 from offload_shared.errors import StoreUnavailable
+from offload_shared.failpoints import Point
 
 INTERVAL_SECONDS = 0.03
 MOST_WAITERS = 2000  # further requests are answered at once: to wait is a preference, not a promise
@@ -93,7 +95,7 @@ class JobWatch:
             _log.debug("waiting goes on: %s", error)
             return
         for waiter in waiters:
-            if versions.get(waiter.job_id) != waiter.version:
+            if versions.get(waiter.job_id) != waiter.version and not failpoints.reached(Point.WAKING):
                 _wake(waiter, changed=True)
 
 

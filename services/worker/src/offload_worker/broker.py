@@ -11,6 +11,8 @@ import dramatiq
 from dramatiq import Message, MessageProxy
 from dramatiq.broker import Consumer
 
+from offload_shared import failpoints
+from offload_shared.failpoints import Point
 from offload_shared.message import ACTOR
 from offload_worker.slots import Slots
 
@@ -28,7 +30,7 @@ class Delivery:
     def settle(self) -> None:
         """Tell the source, once, that the hint is dealt with: the claim has committed or was refused."""
         settle, self._settle = self._settle, None
-        if settle:
+        if settle and not failpoints.reached(Point.ACKNOWLEDGING):
             settle()
 
     def leave(self) -> None:

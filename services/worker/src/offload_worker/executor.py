@@ -6,9 +6,10 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from offload_shared import tasks
+from offload_shared import failpoints, tasks
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
+from offload_shared.failpoints import Point
 from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
 from offload_shared.store import leases
 from offload_shared.store.database import Database
@@ -54,6 +55,7 @@ class Executor:
 
     def execute(self, delivery: Delivery) -> None:
         """Take a hint to the end of the attempt it leads to, if it leads to one."""
+        failpoints.reached(Point.DELIVERED)
         claimed = self._claim(delivery)
         if claimed is None:
             return

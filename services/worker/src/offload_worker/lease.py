@@ -3,7 +3,9 @@
 import logging
 import time
 
+from offload_shared import failpoints
 from offload_shared.errors import StoreUnavailable
+from offload_shared.failpoints import Point
 from offload_shared.store import leases, outputs
 from offload_shared.store.database import Database
 from offload_worker.running import Running, RunningAttempt, Stop
@@ -52,6 +54,7 @@ class LeaseKeeper:
             self._heartbeat(attempts, now)
         else:
             for lease in leases.cancellations(self._database, attempts.keys()):
+                failpoints.reached(Point.CANCEL_TOLD)
                 attempts[lease].stop(Stop.CANCELLED)
         self._report(attempts)
         if now >= self._output_due:
@@ -67,6 +70,7 @@ class LeaseKeeper:
             else:
                 attempt.prolonged(now)
                 if lease in answer.cancelled:
+                    failpoints.reached(Point.CANCEL_TOLD)
                     attempt.stop(Stop.CANCELLED)
 
     def _report(self, attempts: dict[leases.Lease, RunningAttempt]) -> None:

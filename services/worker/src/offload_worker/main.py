@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
 from offload_shared.settings import load
@@ -57,6 +58,7 @@ def run(queue: Queues = None, slots: SlotCount = None) -> None:
 
 
 def _serve(settings: WorkerSettings) -> None:
+    failpoints.arm(settings.failpoints)
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     output.install()
     hide_from_children()

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from offload_shared import failpoints
 from offload_shared.errors import CommitUnknown, SettingsInvalid, StoreUnavailable
 from offload_shared.settings import without_password
 from offload_shared.store.clock import SQLITE_FORMAT
@@ -76,6 +77,7 @@ class Database:
             try:
                 transaction = connection.begin()
                 answer = work(connection)
+                failpoints.writing(work)
             except _UNAVAILABLE as error:
                 raise _unavailable(error) from error
             try:
@@ -83,6 +85,7 @@ class Database:
             except DBAPIError as error:
                 _log.warning("the store went away inside a commit: %s", error.orig)
                 raise CommitUnknown("the store went away inside a commit") from error
+            failpoints.written(work)
             return answer
 
     def read(self, work: Callable[[Connection], T]) -> T:

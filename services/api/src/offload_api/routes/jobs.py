@@ -13,6 +13,8 @@ from offload_api.problems import Problem, not_found
 from offload_api.reading import await_job, etag, find_job, job_headers, require_id, retry_seconds
 from offload_api.services import Services
 from offload_api.views import job_path, job_view
+from offload_shared import failpoints
+from offload_shared.failpoints import Point
 from offload_shared.job import Hint, Job, JobState, NewJob, error_body
 from offload_shared.store import jobs
 from offload_shared.store.jobs import Added, CancelAnswer
@@ -36,6 +38,7 @@ async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Re
     headers = job_headers(job) | {"Location": job_path(job.id), "Retry-After": str(retry_seconds(job))}
     if added.replayed:
         headers["Idempotency-Replayed"] = "true"
+    failpoints.reached(Point.ACCEPTED)
     return _shown(job, HTTPStatus.ACCEPTED, headers)
 
 

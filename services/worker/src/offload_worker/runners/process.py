@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from offload_shared import failpoints
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
+from offload_shared.failpoints import Point
 from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_worker.handle import JobRejected
 from offload_worker.runners import call, family, frames
@@ -26,6 +28,7 @@ class ProcessRunner:
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         """Run an attempt in a child."""
+        failpoints.reached(Point.STARTING)
         try:
             child = self._nursery.take()
         except OSError as error:
@@ -38,11 +41,16 @@ class ProcessRunner:
             attempt.detach()
             attempt.sample(family.snapshot())
             self._nursery.replace(child)
+            failpoints.reached(Point.CHILD_ENDED)
             if not child.ready and not attempt.stopped:
                 raise WorkerUnable(f"a new child cannot begin to work: {gone}") from None
             usage = _usage(attempt)
             crashed = Failed(Failure.CRASHED, call.sentence(str(gone)))
             return Ended(attempt.outcome_of_stop() if attempt.stopped else crashed, usage)
+        except BaseException:
+            attempt.detach()
+            self._nursery.replace(child)  # it may still be at work on an attempt that has failed here
+            raise
         child.drain_output()
         attempt.sample(family.snapshot())
         if attempt.detach() or not end.fit:
@@ -56,6 +64,7 @@ class ProcessRunner:
         folder = str(workspace.folder)
         run = frames.Run(job.id, job.attempt, job.task, job.payload, folder, job.memory_limit_mb)
         child.begin(run, attempt.output)
+        failpoints.reached(Point.STARTED)
         while True:
             match child.receive():
                 case frames.Report(percent, message):
@@ -65,6 +74,7 @@ class ProcessRunner:
                 case frames.ArtifactNamed(name, media_type):
                     child.send(_answer(partial(workspace.artifact, name, media_type)))
                 case frames.Returned() | frames.Raised() as end:
+                    failpoints.reached(Point.RETURNED)
                     if (end.id, end.attempt) != attempt.lease:
                         raise child.broken("it speaks of another attempt")
                     if isinstance(end, frames.Raised) and end.trace:
