@@ -9,7 +9,7 @@ import pika
 
 from offload_shared import topology
 from offload_shared.failpoints import Action, Point
-from tests.acceptance.stack import until
+from tests.acceptance.stack import gone, until
 from tests.failpoints.lane import Lane, Submitted
 
 LONG = 100_000
@@ -61,14 +61,19 @@ def _wait(lane: Lane, job: Submitted) -> None:
 
 
 def _abandon_first(lane: Lane, job: Submitted) -> None:
-    lane.arm(Point.CLAIM_COMMITTED, RAISE)  # an attempt that nobody knows of
+    lane.arm(Point.FINISH_INSIDE, KILL)  # an attempt that nobody keeps
     lane.submit(job)
-    lane.fired(Point.CLAIM_COMMITTED)
-    lane.release(Point.CLAIM_COMMITTED)
+    pid = lane.fired(Point.FINISH_INSIDE)
+    until(lambda: gone(pid), f"the end of process {pid}")
+    lane.release(Point.FINISH_INSIDE)
+    lane.restart_dead()
 
 
 def _purge(lane: Lane, job: Submitted) -> None:
+    lane.arm(Point.MARK_PUBLISHED_COMMITTED, LOSE)  # tells when the store knows of the hint
     lane.submit(job)
+    lane.fired(Point.MARK_PUBLISHED_COMMITTED)
+    lane.release(Point.MARK_PUBLISHED_COMMITTED)
     with pika.BlockingConnection(pika.URLParameters(lane.stack.broker_url)) as connection:
         channel = connection.channel()
         arguments = topology.queue_arguments("io")
@@ -77,7 +82,9 @@ def _purge(lane: Lane, job: Submitted) -> None:
         # What connects anew looks whether the broker has lost its messages.
         lane.restart(lane.apis()[0].process.pid)
         until(lambda: channel.queue_declare(**arguments).method.message_count, "its hint, again")
-    lane.stack.start_worker("--queue", "io", "--slots", "1")
+    worker = lane.stack.start_worker("--queue", "io", "--slots", "1")
+    lane.ended(job.id)
+    worker.end()
 
 
 PLAIN = Way(_probe("return"))
@@ -127,8 +134,8 @@ ROWS = [
     _row(Point.TAKE_DUE_COMMITTED, DELAYED, broker=True),
     _row(Point.DELIVERED, actions=NO_ANSWER),
     _row(Point.CLAIM_INSIDE),
-    _row(Point.CLAIM_COMMITTED, every=LOST),
-    _row(Point.ACKNOWLEDGING, every=LOST, actions=NO_ANSWER),
+    _row(Point.CLAIM_COMMITTED, every=LOST + ONCE),  # once, where it meets the worker that came too late for the job
+    _row(Point.ACKNOWLEDGING, every=LOST + ONCE, actions=NO_ANSWER),  # likewise
     _row(Point.ACKNOWLEDGING, actions=(LOSE,), broker=True),
     _row(Point.STARTING, every=LOST, actions=NO_ANSWER, operator=True, but={RAISE: ERROR}),
     _row(Point.STARTED, every=LOST, actions=NO_ANSWER, operator=True, but={RAISE: ERROR}),

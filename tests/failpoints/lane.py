@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class Lane:
         self.stack = stack
         self._points = stack.folder / "failpoints"
         self._points.mkdir()
+        self._restarting = threading.Lock()  # a case's own client restarts too
         self._tmp = Path(stack.environment["TMPDIR"])
         stack.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a restart is to take seconds
         stack.environment |= {
@@ -70,17 +72,24 @@ class Lane:
 
     def restart_dead(self) -> None:
         """Start again what has died."""
-        for member in self.members:
-            if gone(member.process.pid):
-                member.process.wait()
-                if member.http:
-                    member.http.close()
-                member.process, member.http = member.start()
+        with self._restarting:
+            for member in self.members:
+                if gone(member.process.pid):
+                    member.process.wait()
+                    if member.http:
+                        member.http.close()
+                    member.process, member.http = member.start()
 
     def restart(self, pid: int) -> None:
         """Do what an operator or a liveness probe does with a process that hangs."""
         os.kill(pid, signal.SIGKILL)
         until(lambda: gone(pid), f"the end of process {pid}")
+        self.restart_dead()
+
+    def restart_in_order(self, pid: int) -> None:
+        """Have a process come to its end, and what hung in it, and start it again."""
+        [member] = [each for each in self.members if each.process.pid == pid]
+        member.process.end()
         self.restart_dead()
 
     def apis(self) -> list[Member]:

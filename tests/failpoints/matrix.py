@@ -26,6 +26,7 @@ class Fired:
 
     case: Case
     job: Submitted
+    pid: int
 
 
 class Matrix:
@@ -97,10 +98,14 @@ def _next(groups: deque[list[Case]]) -> list[Case] | None:
 
 def run_group(lane: Lane, group: list[Case]) -> None:
     """Make the points of these cases fire one after another, then see each job recover."""
-    for fired in [fire(lane, case) for case in group]:
+    every = [fire(lane, case) for case in group]
+    for fired in every:
         recover(lane, fired)
-    for case in group:
-        lane.release(case.row.point)
+    for fired in every:
+        lane.release(fired.case.row.point)
+        if fired.case.action is Action.HANG and not fired.case.needs_operator:
+            # What was let go on must have come to its end before another case's points are armed.
+            lane.restart_in_order(fired.pid)
     lane.assert_nothing_is_left()
 
 
@@ -117,7 +122,7 @@ def fire(lane: Lane, case: Case) -> Fired:
         elif case.needs_operator:
             lane.restart(pid)
         client.result()
-    return Fired(case, job)
+    return Fired(case, job, pid)
 
 
 def recover(lane: Lane, fired: Fired) -> None:

@@ -1,6 +1,7 @@
 """Each crash point with kill -9, an error, a hang and a lost answer, on each store, with and without RabbitMQ.
 
-TODO
+The cases are listed in `cases.py`. All that were selected are begun with the first, in lanes side by side, since they
+mostly wait: for leases, and for hints to be repeated.
 """
 
 from collections.abc import Iterator

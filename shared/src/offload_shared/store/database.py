@@ -28,6 +28,8 @@ CONNECT_SECONDS = 2
 #: PostgreSQL ends a statement that takes longer, and one that waits so long for another's lock.
 STATEMENT_SECONDS = 10
 LOCK_SECONDS = 5
+#: It also ends a transaction whose process has stopped in the middle of it: its locks would hold up everybody else.
+IDLE_SECONDS = 10
 
 _UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
@@ -172,7 +174,10 @@ def _postgresql_arguments() -> dict[str, Any]:
 def _limit_statements(connection: Any, _record: object) -> None:
     # Sent as a statement rather than as a start-up parameter, which connection poolers refuse.
     with connection.cursor() as cursor:
-        cursor.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'")
+        cursor.execute(
+            f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'; "
+            f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+        )
     connection.commit()
 
 
