@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import sys
 from typing import Any, cast
 
@@ -25,6 +26,17 @@ SPACE = cast("Workspace", FakeWorkspace())
 
 async def leaves(payload: Any, job: Any) -> EchoResult:
     sys.exit(3)
+
+
+async def starts_what_leaves(payload: Any, job: Any) -> EchoResult:
+    await asyncio.gather(leaves(payload, job))
+    return EchoResult(text="x")
+
+
+async def outstays(payload: Any, job: Any) -> EchoResult:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(1000)
+    return EchoResult(text="x")
 
 
 async def returns(payload: Any, job: Any) -> EchoResult:
@@ -58,6 +70,30 @@ def test_a_handler_that_leaves_takes_nobody_with_it(runner: EventLoopRunner) -> 
     assert isinstance(first.outcome, Failed)
     assert Failure.ERROR == first.outcome.failure
     assert isinstance(second.outcome, Succeeded)
+
+
+def test_what_a_handler_has_started_and_that_leaves_takes_nobody_with_it() -> None:
+    handlers = iter([starts_what_leaves, returns])
+    runner = EventLoopRunner(lambda _: next(handlers))
+    first, second = runner.run(attempt(), SPACE), runner.run(attempt(), SPACE)
+
+    assert isinstance(first.outcome, Failed)
+    assert isinstance(second.outcome, Succeeded)
+    assert runner.is_alive()
+    runner.close()
+    assert not runner.is_alive()
+
+
+def test_a_handler_that_outstays_its_time_has_not_succeeded() -> None:
+    runner = EventLoopRunner(lambda _: outstays)
+    late = attempt()
+    late.stop(Stop.TIMEOUT)
+
+    ended = runner.run(late, SPACE).outcome
+
+    assert isinstance(ended, Failed)
+    assert Failure.TIMEOUT == ended.failure
+    runner.close()
 
 
 def test_a_stopped_attempt_is_over_when_its_coroutine_is() -> None:

@@ -1,6 +1,7 @@
 """Runs async handlers, hundreds at once, on one event loop in a thread of its own."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from offload_shared.job import Outcome, Usage
 from offload_worker.output import captured_by
 from offload_worker.runners import call
 from offload_worker.runners.metering import Metered
-from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of
+from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of, returned
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import Workspace
 
 CLOSE_SECONDS = 2.0
 TURN_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class EventLoopRunner:
@@ -26,7 +29,8 @@ class EventLoopRunner:
         self._loop = asyncio.new_event_loop()
         self._turned = time.monotonic()
         self._loop.call_soon(self._turn)
-        self.thread = threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True)
+        self._closing = False
+        self.thread = threading.Thread(target=self._run, name="event-loop", daemon=True)
         self.thread.start()
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
@@ -48,7 +52,14 @@ class EventLoopRunner:
             return outcome_of(error, attempt)
         finally:
             attempt.detach()
-        return call.succeeded(attempt.task, result)
+        return returned(attempt, result)
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                self._loop.run_forever()
+            except BaseException:  # noqa: BLE001 - a task that a handler started may raise SystemExit, to leave the loop
+                _log.exception("a task on the event loop wanted to end the worker")
 
     def _turn(self) -> None:
         self._turned = time.monotonic()
@@ -64,6 +75,7 @@ class EventLoopRunner:
 
     def close(self) -> None:
         """End the loop."""
+        self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.thread.join(CLOSE_SECONDS)  # a handler that blocks the loop ends with the process
         if not self.thread.is_alive():

@@ -1,15 +1,18 @@
 """What every runner offers: run an attempt where it belongs, and say how it ended."""
 
 import logging
-from typing import Protocol
+import math
+from typing import Any, Protocol
 
 import msgspec
 
 from offload_shared.job import Outcome, Progress, Usage
 from offload_worker.handle import JobStopped
 from offload_worker.runners import call
-from offload_worker.running import RunningAttempt
+from offload_worker.running import RunningAttempt, Stop
 from offload_worker.workspace import Workspace
+
+LONGEST_MESSAGE = 500
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +64,18 @@ def outcome_of(error: BaseException, attempt: RunningAttempt) -> Outcome | None:
     return call.failed(error)
 
 
+def returned(attempt: RunningAttempt, result: Any) -> Outcome | None:
+    """Return how an attempt ended whose handler returned: too late is too late, though it never saw that it was told.
+
+    A result that comes despite a cancel or a release stands: the work is done.
+    """
+    if attempt.stopped is Stop.TIMEOUT:
+        return attempt.outcome_of_stop()
+    return call.succeeded(attempt.task, result)
+
+
 def clean_progress(percent: float, message: str) -> Progress:
-    """Return a progress within its bounds, whatever a handler says."""
-    bounded = min(max(percent, 0.0), 100.0) if percent == percent else 0.0  # noqa: PLR0124 - not a number
-    return Progress(round(bounded, 1), message[:500])
+    """Return a progress that can be stored, whatever a handler says; another kind of number becomes a float."""
+    number = float(percent)
+    bounded = 0.0 if math.isnan(number) else min(max(number, 0.0), 100.0)
+    return Progress(round(bounded, 1), call.sentence(message[:LONGEST_MESSAGE]))

@@ -7,7 +7,7 @@ from typing import Any
 from offload_shared.job import Outcome, Usage
 from offload_worker.output import captured_by
 from offload_worker.runners import call
-from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of
+from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of, returned
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import Workspace
 
@@ -31,7 +31,7 @@ class ThreadRunner:
                 result = self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is this job's failure alone
             return outcome_of(error, attempt)
-        return call.succeeded(attempt.task, result)
+        return returned(attempt, result)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -1,0 +1,32 @@
+"""What a handler says of its progress, made fit for the store."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from offload_shared.job import Progress
+from offload_worker.runners.runner import clean_progress
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [(12.34, 12.3), (-1, 0.0), (101, 100.0), (math.nan, 0.0), (np.float64(3.3), 3.3), (np.int64(7), 7)],
+)
+def test_a_percentage_is_a_number_from_0_to_100_whatever_kind_it_was(said: float, stored: float) -> None:
+    progress = clean_progress(said, "")
+
+    assert stored == progress.percent
+    assert type(progress.percent) is float
+
+
+@pytest.mark.parametrize(("said", "stored"), [("fold 2 of 5", "fold 2 of 5"), ("a\ud800b", "a b"), ("a\x00b\n", "a b")])
+def test_a_message_can_be_stored_whatever_it_holds(said: str, stored: str) -> None:
+    progress = clean_progress(0, said)
+
+    assert Progress(0.0, stored) == msgspec.json.decode(msgspec.json.encode(progress), type=Progress)
+
+
+def test_a_message_is_cut() -> None:
+    assert 500 == len(clean_progress(0, "x" * 10_000).message)
