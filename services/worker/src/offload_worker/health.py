@@ -2,43 +2,63 @@
 
 import json
 import threading
+from functools import partial
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+from offload_shared.errors import SettingsInvalid
 from offload_worker.service import WorkerService
+
+IDLE_SECONDS = 10.0  # a connection that says nothing for so long holds its thread no longer
 
 
 class HealthServer:
-    """Serves `/health/live` and `/health/ready` on a thread of its own."""
+    """Serves `/health/live` and `/health/ready` on a thread of its own, once `serve` has been called.
 
-    def __init__(self, service: WorkerService, port: int) -> None:
-        def answers(path: str) -> tuple[int, dict[str, object]]:
-            return live(service) if path == "/health/live" else ready(service)
+    Raises `SettingsInvalid` when it cannot listen on the port: before the worker has taken a job.
+    """
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path not in ("/health/live", "/health/ready"):
-                    self.send_error(404)
-                    return
-                status, body = answers(self.path)
-                content = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *arguments: object) -> None:
-                """Keep probes out of the log."""
-
-        self._server = ThreadingHTTPServer(("0.0.0.0", port), Handler)
+    def __init__(self, port: int) -> None:
+        try:
+            self._server = ThreadingHTTPServer(("0.0.0.0", port), BaseHTTPRequestHandler)
+        except OSError as error:
+            raise SettingsInvalid(f"OFFLOAD_HEALTH_PORT is {port}: cannot listen on it: {error.strerror}") from None
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-        self._thread.start()
+
+    def serve(self, service: WorkerService) -> None:
+        """Begin to answer."""
+        self._server.RequestHandlerClass = partial(_Handler, service)
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
     def close(self) -> None:
         """End."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = IDLE_SECONDS
+
+    def __init__(self, service: WorkerService, *arguments: Any) -> None:
+        self._service = service
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        check = CHECKS.get(self.path)
+        if check is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        status, body = check(self._service)
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep probes out of the log."""
 
 
 def live(service: WorkerService) -> tuple[int, dict[str, object]]:
@@ -61,3 +81,6 @@ def ready(service: WorkerService) -> tuple[int, dict[str, object]]:
         **service.usage(),
     }
     return (200 if is_ready else 503), body
+
+
+CHECKS = {"/health/live": live, "/health/ready": ready}

@@ -70,9 +70,11 @@ def _serve(settings: WorkerSettings) -> None:
     migrate(database)
     artifacts = Artifacts(settings.artifacts)
     signals = _Signals()
+    health = HealthServer(settings.health_port) if settings.health_port else None
     service = WorkerService(settings, database, artifacts)
     service.start()
-    health = HealthServer(service, settings.health_port) if settings.health_port else None
+    if health:
+        health.serve(service)
     signals.first.wait()
     service.drain(hurry=signals.second.is_set)
     if health:
