@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from offload_api import strictness
 from offload_api.problems import FieldError, Problem, invalid, malformed
@@ -51,8 +52,8 @@ class Submissions:
     """Decodes submitted jobs of the tasks there are, within what the operator allows."""
 
     def __init__(self, tasks: Mapping[str, Task], settings: ApiSettings) -> None:
-        self._tasks = tasks
-        self.kinds = {name: submission_type(task, settings) for name, task in tasks.items()}
+        self._tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
+        self.kinds = {name: submission_type(task, settings) for name, task in self._tasks.items()}
         #: All of them as one type, told apart by `task`.
         self.union: Any = reduce(or_, self.kinds.values())
         self._decoder = msgspec.json.Decoder(self.union)
@@ -98,6 +99,18 @@ class Submissions:
             return invalid(errors)
         kind = self.kinds.get(value["task"])
         return invalid(field_errors(value, kind)) if kind else unknown_task()
+
+
+def _within_bounds(task: Task, settings: ApiSettings) -> Task:
+    # What the operator allows holds for a task's own defaults too.
+    cpu = task.cpu_limit_seconds
+    return replace(
+        task,
+        timeout_seconds=min(task.timeout_seconds, settings.max_timeout_seconds),
+        memory_limit_mb=min(task.memory_limit_mb, settings.max_memory_limit_mb),
+        cpu_limit_seconds=None if cpu is None else min(cpu, settings.max_cpu_limit_seconds),
+        max_attempts=min(task.max_attempts, settings.max_attempts_limit),
+    )
 
 
 def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:

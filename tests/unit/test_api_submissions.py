@@ -1,0 +1,25 @@
+"""What becomes of a submitted body."""
+
+import json
+
+from offload_api.settings import ApiSettings
+from offload_api.submissions import Submissions
+from offload_shared.tasks.echo import ECHO
+from offload_shared.tasks.train_model import TRAIN_MODEL
+
+ECHO_BODY = json.dumps({"task": "echo", "payload": {}}).encode()
+
+
+def test_an_operators_bound_holds_for_a_tasks_own_default() -> None:
+    strict = ApiSettings(max_timeout_seconds=5, max_memory_limit_mb=64, max_cpu_limit_seconds=3, max_attempts_limit=2)
+
+    job = Submissions({"echo": ECHO}, strict).decode(ECHO_BODY, None)
+
+    assert (5, 64, 2) == (job.timeout_seconds, job.memory_limit_mb, job.max_attempts)
+
+
+def test_without_a_lower_bound_a_job_has_its_tasks_limits() -> None:
+    job = Submissions({"echo": ECHO, "train-model": TRAIN_MODEL}, ApiSettings()).decode(ECHO_BODY, None)
+
+    expected = (ECHO.timeout_seconds, ECHO.memory_limit_mb, ECHO.cpu_limit_seconds, ECHO.max_attempts)
+    assert expected == (job.timeout_seconds, job.memory_limit_mb, job.cpu_limit_seconds, job.max_attempts)
