@@ -46,7 +46,9 @@ class LeaseKeeper:
 
         Raises `StoreUnavailable`.
         """
-        attempts = {attempt.lease: attempt for attempt in self._running.all()}
+        # What is fenced has given up its lease, also while its thread has not come to its end: others wait for the job.
+        kept = [attempt for attempt in self._running.all() if attempt.stopped is not Stop.FENCED]
+        attempts = {attempt.lease: attempt for attempt in kept}
         if not attempts:
             return
         now = time.monotonic()
