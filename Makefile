@@ -50,6 +50,10 @@ up: $(READY) ## Start the API and a worker, print the address, and stay until Ct
 simulate: $(READY) ## Run the protocol under simulated faults; SEEDS=2000 SEED=1 replays exactly
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000) --seed $(or $(SEED),1)
 
+failpoints: $(READY) ## Reach each crash point on purpose, with a kill, an error, a hang and a lost answer
+	@$(BIN)/python -m tests.servers
+	@$(BIN)/pytest tests/failpoints $(PYTEST)
+
 bench-latency: $(READY) ## Measure what computing outside the web process buys; renews docs/latency.md; ARGS=--quick
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
@@ -74,4 +78,4 @@ lock: $(READY) ## Renew the pinned, hashed requirements
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup check test test-unit test-servers demo up simulate bench-latency bench-cancel chaos lock clean
+.PHONY: help setup check test test-unit test-servers demo up simulate failpoints bench-latency bench-cancel chaos lock clean
