@@ -57,9 +57,9 @@ class Workspace:
         """Name an artifact and return where to write it; raises `ArtifactRefused`."""
         if not _NAME.fullmatch(name) or not _MEDIA_TYPE.fullmatch(media_type):
             raise ArtifactRefused(f"an artifact cannot be named {name!r} with the media type {media_type!r}")
-        self._made[name] = media_type
-        if len(self._made) > MOST_ARTIFACTS:
+        if name not in self._made and len(self._made) == MOST_ARTIFACTS:
             raise ArtifactRefused(f"a job can leave {MOST_ARTIFACTS} artifacts, not more")
+        self._made[name] = media_type
         return self.folder / "artifacts" / name
 
     def keep(self) -> tuple[StoredFile, ...]:

@@ -78,7 +78,7 @@ class ProcessRunner:
                     if (end.id, end.attempt) != attempt.lease:
                         raise child.broken("it speaks of another attempt")
                     if isinstance(end, frames.Raised) and end.trace:
-                        _log.warning("job %s: the handler raised:\n%s", job.id, end.trace)
+                        _log.warning("job %s: the handler raised:\n%s", job.id, end.trace[-call.LONGEST_TRACE :])
                     return end
 
     def close(self) -> None:
