@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+from msgspec.structs import replace
+
 from offload_api.settings import ApiSettings
 from offload_api.submissions import Submissions
 from offload_shared.tasks.echo import ECHO
@@ -16,6 +19,17 @@ def test_an_operators_bound_holds_for_a_tasks_own_default() -> None:
     job = Submissions({"echo": ECHO}, strict).decode(ECHO_BODY, None)
 
     assert (5, 64, 2) == (job.timeout_seconds, job.memory_limit_mb, job.max_attempts)
+
+
+@pytest.mark.parametrize(("default", "held"), [(60.0, 3), (2.0, 2), (None, None)])
+def test_an_operators_bound_lowers_a_tasks_limit_of_processor_time_and_makes_none_up(
+    default: float | None, held: float | None
+) -> None:
+    task = replace(ECHO, cpu_limit_seconds=default)
+
+    job = Submissions({"echo": task}, ApiSettings(max_cpu_limit_seconds=3)).decode(ECHO_BODY, None)
+
+    assert held == job.cpu_limit_seconds
 
 
 def test_without_a_lower_bound_a_job_has_its_tasks_limits() -> None:
