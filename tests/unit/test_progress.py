@@ -1,12 +1,15 @@
 """What a handler says of its progress, made fit for the store."""
 
 import math
+import socket
 
 import msgspec
 import numpy as np
 import pytest
 
 from offload_shared.job import Progress
+from offload_worker.runners import frames
+from offload_worker.runners.child import ChildHandle
 from offload_worker.runners.runner import clean_progress
 
 
@@ -30,3 +33,14 @@ def test_a_message_can_be_stored_whatever_it_holds(said: str, stored: str) -> No
 
 def test_a_message_is_cut() -> None:
     assert 500 == len(clean_progress(0, "x" * 10_000).message)
+
+
+def test_a_child_tells_its_worker_of_any_kind_of_number_and_of_any_message() -> None:
+    run = frames.Run("0" * 32, 1, "echo", "{}", "/nonexistent", memory_limit_mb=100)
+    workers, childs = socket.socketpair()
+    with workers, childs:
+        ChildHandle(childs, run).progress(np.float64(3.3), "a\ud800b")
+        told = frames.FrameBuffer()
+        told.feed(workers.recv(1000))
+
+    assert frames.Report(3.3, "a b") == told.next()
