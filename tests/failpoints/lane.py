@@ -33,7 +33,7 @@ class Member:
 
 @dataclass
 class Submitted:
-    """A job, its key and body, and all that was answered about it."""
+    """A job: its body, its key, and its id once that was answered."""
 
     body: dict[str, Any]
     key: str = field(default_factory=lambda: uuid.uuid4().hex)

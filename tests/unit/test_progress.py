@@ -31,8 +31,10 @@ def test_a_message_can_be_stored_whatever_it_holds(said: str, stored: str) -> No
     assert Progress(0.0, stored) == msgspec.json.decode(msgspec.json.encode(progress), type=Progress)
 
 
-def test_a_message_is_cut() -> None:
-    assert 500 == len(clean_progress(0, "x" * 10_000).message)
+def test_progress_stays_within_its_bounds_whatever_a_handler_says() -> None:
+    assert Progress(100.0, "m" * 500) == clean_progress(1e9, "m" * 1000)
+    assert Progress(0.0) == clean_progress(-3, "")
+    assert Progress(0.0) == clean_progress(math.nan, "")
 
 
 def test_a_child_tells_its_worker_of_any_kind_of_number_and_of_any_message() -> None:

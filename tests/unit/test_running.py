@@ -1,17 +1,15 @@
 import contextlib
-import math
 import threading
 import time
 
 import pytest
 
 from offload_shared import tasks
-from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Progress
+from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure
 from offload_worker import watchdog
 from offload_worker.runners.call import LONGEST_DETAIL, failed, sentence
 from offload_worker.runners.family import Snapshot, Use
 from offload_worker.runners.frames import BrokenFrame, FrameBuffer
-from offload_worker.runners.runner import clean_progress
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.slots import Slots
 
@@ -207,12 +205,6 @@ def test_what_is_no_frame_is_refused(sent: bytes) -> None:
 
     with pytest.raises(BrokenFrame):
         buffer.next()
-
-
-def test_progress_stays_within_its_bounds_whatever_a_handler_says() -> None:
-    assert Progress(100.0, "m" * 500) == clean_progress(1e9, "m" * 1000)
-    assert Progress(0.0) == clean_progress(-3, "")
-    assert Progress(0.0) == clean_progress(math.nan, "")
 
 
 def test_a_failures_detail_is_one_line_without_control_characters() -> None:
