@@ -1,12 +1,16 @@
 """What becomes of a submitted body."""
 
 import json
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from offload_api.services import assemble
 from offload_api.settings import ApiSettings
 from offload_api.submissions import Submissions
+from offload_shared.artifacts import Artifacts
+from offload_shared.store.database import Database
 from offload_shared.tasks.echo import ECHO
 from offload_shared.tasks.train_model import TRAIN_MODEL
 
@@ -19,6 +23,16 @@ def test_an_operators_bound_holds_for_a_tasks_own_default() -> None:
     job = Submissions({"echo": ECHO}, strict).decode(ECHO_BODY, None)
 
     assert (5, 64, 2) == (job.timeout_seconds, job.memory_limit_mb, job.max_attempts)
+
+
+def test_the_catalogue_tells_of_the_limits_that_jobs_get(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/offload.db")
+    artifacts = Artifacts(tmp_path.as_uri())
+
+    services = assemble(ApiSettings(max_timeout_seconds=5), {"echo": ECHO}, database, artifacts, None)
+
+    assert 5 == services.tasks["echo"].timeout_seconds
+    services.store.close()
 
 
 @pytest.mark.parametrize(("default", "held"), [(60.0, 3), (2.0, 2), (None, None)])

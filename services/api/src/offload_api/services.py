@@ -43,6 +43,7 @@ def assemble(
     publisher: Publisher | None,
 ) -> Services:
     """Return the services on top of a store, an artifact storage and a publisher."""
+    submissions = Submissions(tasks, settings)
     store = Store(database, threads=settings.store_threads, answer_seconds=settings.store_answer_seconds)
 
     async def add(new: Sequence[NewJob]) -> Sequence[Added]:
@@ -53,12 +54,12 @@ def assemble(
 
     return Services(
         settings=settings,
-        tasks=tasks,
+        tasks=submissions.tasks,
         store=store,
         artifacts=artifacts,
         publisher=publisher,
         sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
-        submissions=Submissions(tasks, settings),
+        submissions=submissions,
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions),
         output_turn=asyncio.Lock(),

@@ -52,8 +52,9 @@ class Submissions:
     """Decodes submitted jobs of the tasks there are, within what the operator allows."""
 
     def __init__(self, tasks: Mapping[str, Task], settings: ApiSettings) -> None:
-        self._tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
-        self.kinds = {name: submission_type(task, settings) for name, task in self._tasks.items()}
+        #: Their limits within the operator's.
+        self.tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
+        self.kinds = {name: submission_type(task, settings) for name, task in self.tasks.items()}
         #: All of them as one type, told apart by `task`.
         self.union: Any = reduce(or_, self.kinds.values())
         self._decoder = msgspec.json.Decoder(self.union)
@@ -71,7 +72,7 @@ class Submissions:
         return self._new_job(submission, idempotency_key)
 
     def _new_job(self, submission: Submission, idempotency_key: str | None) -> NewJob:
-        task = self._tasks[str(submission.__struct_config__.tag)]
+        task = self.tasks[str(submission.__struct_config__.tag)]
         return NewJob(
             id=new_id(),
             task=task.name,
