@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -76,9 +77,10 @@ def arm(folder: str) -> None:
     if not folder:
         return
     try:
-        armed = [path for path in Path(folder).iterdir() if path.suffix != ".fired"]
-        for path in armed:
-            Point(path.name), Action(path.read_text().strip())
+        for path in Path(folder).iterdir():
+            with suppress(FileNotFoundError):  # it has fired in another process since it was listed
+                if path.suffix != ".fired":
+                    Point(path.name), Action(path.read_text().strip())
     except (OSError, ValueError) as error:
         raise SettingsInvalid(f"OFFLOAD_FAILPOINTS is {folder!r}: {error}") from None
     _folder = Path(folder)
