@@ -1,4 +1,6 @@
-from offload_shared.job import Cancelled, Failed, Failure, Outcome, Succeeded
+import pytest
+
+from offload_shared.job import Cancelled, Failed, Failure, Outcome, Released, Succeeded
 from offload_worker.breaker import MOST_CRASHED_JOBS, Breaker
 from offload_worker.slots import Slots
 
@@ -36,16 +38,27 @@ def test_one_job_that_crashes_again_and_again_pauses_nobody() -> None:
     assert breaker.reason is None
 
 
-def test_any_other_end_between_shows_that_the_worker_is_well() -> None:
-    ends: list[Outcome | None] = [Succeeded(b"{}"), Failed(Failure.TIMEOUT, "late"), Cancelled(), None]
+ENDS_OF_THEIR_OWN: list[Outcome] = [Succeeded(b"{}"), Failed(Failure.ERROR, "no"), Failed(Failure.REJECTED, "no")]
+ENDS_FROM_OUTSIDE: list[Outcome | None] = [Failed(Failure.TIMEOUT, "late"), Cancelled(), Released(), None]
+
+
+def crash_with_one_between(end: Outcome | None) -> Breaker:
     breaker = Breaker([], pause_seconds=30)
+    for number in range(MOST_CRASHED_JOBS):
+        if number == MOST_CRASHED_JOBS - 1:
+            breaker.note("another", end)
+        breaker.note(str(number), CRASH)
+    return breaker
 
-    for turn, end in enumerate(ends):
-        for number in range(MOST_CRASHED_JOBS - 1):
-            breaker.note(f"{turn}-{number}", CRASH)
-        breaker.note("another", end)
 
-    assert breaker.reason is None
+@pytest.mark.parametrize("end", ENDS_OF_THEIR_OWN)
+def test_an_end_of_its_own_between_shows_that_the_worker_is_well(end: Outcome) -> None:
+    assert crash_with_one_between(end).reason is None
+
+
+@pytest.mark.parametrize("end", ENDS_FROM_OUTSIDE)
+def test_an_end_from_outside_between_shows_nothing(end: Outcome | None) -> None:
+    assert crash_with_one_between(end).reason is not None
 
 
 def test_pauses_in_a_row_grow_and_begin_anew_after_a_good_end() -> None:

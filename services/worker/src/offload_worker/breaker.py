@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from offload_shared.job import Failed, Failure, Outcome
+from offload_shared.job import Failed, Failure, Outcome, Succeeded
 from offload_worker.slots import Slots
 
-#: So many different jobs whose processes crashed, with none between that came to another end. One poison job is
+#: So many different jobs whose processes crashed, with none between that came to an end of its own. One poison job is
 #: given up before it can do that alone.
 MOST_CRASHED_JOBS = 5
 MOST_DOUBLINGS = 4
@@ -32,19 +32,20 @@ class Breaker:
         self._reason = ""
 
     def note(self, job_id: str, outcome: Outcome | None) -> None:
-        """Take notice of how an attempt in a process ended."""
+        """Take notice of how an attempt in a process ended; one that was ended from outside tells nothing."""
         with self._lock:
-            if not (isinstance(outcome, Failed) and outcome.failure is Failure.CRASHED):
-                self._crashed.clear()
-                self._pauses = 0
-                return
-            self._crashed.add(job_id)
+            match outcome:
+                case Failed(Failure.CRASHED):
+                    self._crashed.add(job_id)
+                case Succeeded() | Failed(Failure.ERROR | Failure.REJECTED | Failure.RESULT_TOO_LARGE):
+                    self._crashed.clear()
+                    self._pauses = 0
             crashed = len(self._crashed)
         if crashed >= MOST_CRASHED_JOBS:
             self.trip(f"the processes of {crashed} jobs in a row have crashed")
 
     def trip(self, reason: str) -> None:
-        """Take no jobs for a while, for longer each time until an attempt comes to another end."""
+        """Take no jobs for a while, for longer each time until an attempt comes to an end of its own."""
         with self._lock:
             self._crashed.clear()
             self._reason = reason
