@@ -132,6 +132,8 @@ class TestBroker:
         job_ids = [stack.submit("echo", {"text": str(number)}) for number in range(10)]
         assert "ok" == stack.http.get("/health/ready").json()["store"]
         until(lambda: stack.http.get("/health/ready").json()["broker"] == "unreachable", "the broker seen as down")
+        until(lambda: worker.health("ready")[0] == 503, "the worker to say so")
+        assert 200 == worker.health("live")[0]
         servers.rabbitmq.start()
 
         assert [{"text": str(number)} for number in range(10)] == [stack.result(job_id) for job_id in job_ids]
@@ -187,17 +189,21 @@ class TestBroker:
 @pytest.mark.parametrize("stack", ["postgresql", "postgresql+rabbitmq"], indirect=True)
 def test_a_store_that_is_away_for_a_while_loses_nothing(stack: Stack, servers: Servers) -> None:
     stack.start_api()
-    stack.start_worker()
+    worker = stack.start_worker()
     job_id = stack.probe("spin", seconds=2)
     stack.reports(job_id)
+    assert (200, True) == (worker.health("ready")[0], worker.health("ready")[1]["store"])
 
     servers.postgresql.stop()
     answer = stack.http.post("/v1/jobs", json={"task": "echo", "payload": {}})
     assert 503 == answer.status_code
     assert "Retry-After" in answer.headers
     assert 503 == stack.http.get("/health/ready").status_code
+    assert (503, False) == (worker.health("ready")[0], worker.health("ready")[1]["store"])
+    assert 200 == worker.health("live")[0]
     servers.postgresql.start()
 
     until(lambda: stack.http.get("/health/ready").status_code == 200, "the store to be back")
+    until(lambda: worker.health("ready")[0] == 200, "the worker to reach it")
     assert "succeeded" == stack.ended(job_id)["state"]
     stack.result(stack.submit("echo"))

@@ -84,6 +84,21 @@ def test_a_handler_that_reaches_no_checkpoint_does_not_keep_a_worker_from_giving
     assert ["released"] == stack.outcomes(job_id)
 
 
+def test_a_second_sigterm_does_not_wait_for_a_handler_that_reaches_no_checkpoint(stack: Stack) -> None:
+    stack.environment["OFFLOAD_GRACE_SECONDS"] = str(LONG / 2)
+    stack.start_api()
+    worker = stack.start_worker()
+    job_id = stack.submit("probe-thread", {"action": "sleep-without-checkpoint", "seconds": LONG})
+    until(lambda: stack.job(job_id)["state"] == "running", "its start")
+
+    worker.send(signal.SIGTERM)
+    until(lambda: worker.health("ready")[0] == 503, "the drain")
+    worker.send(signal.SIGTERM)
+
+    assert 0 == worker.wait()
+    assert ["released"] == stack.outcomes(job_id)
+
+
 def test_hundreds_of_async_jobs_run_at_once_in_one_worker_beside_tens_that_block(stack: Stack) -> None:
     stack.start_api()
     worker = stack.start_worker("--queue", "io", "--slots", str(MANY + 50))

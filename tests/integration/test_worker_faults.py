@@ -12,7 +12,7 @@ from offload_shared.artifacts import Artifacts
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_worker import health, service
-from offload_worker.runners import event_loop
+from offload_worker.runners import event_loop, nursery
 from offload_worker.service import WorkerService
 from offload_worker.settings import WorkerSettings
 
@@ -97,6 +97,46 @@ def test_a_worker_thread_that_died_is_missed(worker: WorkerService) -> None:
     worker._worker.workers[0].stop()
 
     assert seen(worker, "the worker thread 0 is dead")
+
+
+def test_a_process_whose_start_hangs_is_told_of(worker: WorkerService, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    class HangingChild:
+        pid = 0
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            released.wait()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(nursery, "Child", HangingChild)
+    worker._nursery.warm(1)
+
+    assert seen(worker, "the launcher of processes is stuck")
+    released.set()
+
+
+@pytest.mark.parametrize(("hurried", "seconds"), [(False, 0.5), (True, 0.0)])
+def test_a_handler_that_does_not_end_gets_its_time_unless_the_worker_is_told_twice(
+    worker: WorkerService, monkeypatch: pytest.MonkeyPatch, *, hurried: bool, seconds: float
+) -> None:
+    monkeypatch.setattr(service, "CHECKPOINT_SECONDS", 0.5)
+    monkeypatch.setattr(service, "HURRIED_SECONDS", 0.0)
+    waits: list[float] = []
+
+    def busy(seconds: float) -> bool:
+        waits.append(seconds)
+        time.sleep(seconds)
+        return False
+
+    monkeypatch.setattr(worker.running, "wait_until_idle", busy)
+    began = time.monotonic()
+
+    assert not worker._come_to_an_end(lambda: hurried)
+
+    assert time.monotonic() - began >= seconds
+    assert (1 == len(waits)) == hurried
 
 
 def test_a_guardian_that_was_killed_is_missed(worker: WorkerService) -> None:

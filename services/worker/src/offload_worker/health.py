@@ -68,13 +68,15 @@ def live(service: WorkerService) -> tuple[int, dict[str, object]]:
 
 
 def ready(service: WorkerService) -> tuple[int, dict[str, object]]:
-    """Return 200 while hints come in from every queue and jobs are taken; beside it, what the worker uses."""
+    """Return 200 while hints come in, the store answers and jobs are taken; beside it, what the worker uses."""
     queues = {queue: consumer.connected for queue, consumer in service.consumers.items()}
     paused = service.breaker.reason
-    is_ready = bool(queues) and all(queues.values()) and paused is None and not service.draining
+    store = service.reaches_store()
+    is_ready = bool(queues) and all(queues.values()) and store and paused is None and not service.draining
     body: dict[str, object] = {
         "ready": is_ready,
         "queues": queues,
+        "store": store,
         "paused": paused,
         "draining": service.draining,
         "running": len(service.running.all()),

@@ -46,6 +46,8 @@ HEARTBEAT_SECONDS = 30
 BLOCKED_SECONDS = 30
 #: What a handler on a thread gets, beyond the grace period, to reach its next checkpoint.
 CHECKPOINT_SECONDS = 5.0
+#: What is left of that once the worker is told to end a second time: enough to end the processes, and to say so.
+HURRIED_SECONDS = 1.0
 #: What has not turned for so long is stuck; the slowest turn waits for a broker or a store that does not answer.
 STUCK_SECONDS = 90.0
 
@@ -158,7 +160,7 @@ class WorkerService:
         while not self.running.wait_until_idle(0.1) and time.monotonic() < grace_ends and not hurry():
             pass
         self._executor.drain()
-        if self.running.wait_until_idle(CHECKPOINT_SECONDS):
+        if self._come_to_an_end(hurry):
             self._worker.stop(timeout=5000)
         else:
             self._abandon()
@@ -170,12 +172,27 @@ class WorkerService:
         remove_folder(self._folder)  # should the guardian have been killed
         self._database.dispose()
 
+    def _come_to_an_end(self, hurry: Callable[[], bool]) -> bool:
+        told = time.monotonic()
+        while not (idle := self.running.wait_until_idle(0.1)):
+            if time.monotonic() > told + (HURRIED_SECONDS if hurry() else CHECKPOINT_SECONDS):
+                break
+        return idle
+
     def _abandon(self) -> None:
         _log.warning("giving back %d jobs whose handlers do not end", len(self.running.all()))
         try:
             self._executor.abandon()
         except StoreUnavailable as error:
             _log.warning("they are given back when their leases run out: %s", error)
+
+    def reaches_store(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self._database.ping()
+        except StoreUnavailable:
+            return False
+        return True
 
     def usage(self) -> dict[str, float]:
         """Return what the worker itself uses: megabytes, descriptors, connections, threads; and how many processes."""
@@ -197,10 +214,11 @@ class WorkerService:
             "event loop": self._loop,
             "guardian": self._guardian,
         }
-        turning: dict[str, Periodic | HintConsumer | EventLoopRunner] = {
+        turning: dict[str, Periodic | HintConsumer | EventLoopRunner | Nursery] = {
             **{watcher.name: watcher for watcher in self._watchers},
             **{f"consumer of {queue}": consumer for queue, consumer in self.consumers.items()},
             "event loop": self._loop,
+            "launcher of processes": self._nursery,
         }
         dead = [f"the {name} is dead" for name, thread in threads.items() if not thread.is_alive()]
         stuck = [f"the {name} is stuck" for name, each in turning.items() if each.silent_seconds() > STUCK_SECONDS]

@@ -1,6 +1,7 @@
 """Starts child processes, one for each slot, keeps them warm while they behave, and replaces them when they do not."""
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ class Nursery:
         self.pids: set[int] = set()  # of all children, also those at work
         # A child dies with the thread that started it, so one thread that outlives all jobs starts them all.
         self._launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
+        self._starting_since: float | None = None
         self._closed = False
 
     def warm(self, count: int) -> None:
@@ -84,9 +86,18 @@ class Nursery:
 
     def _start(self) -> Child:
         mark = next(self._marks)
-        child = Child(self._modules, threads=self._threads, nice=self._nice, mark=mark, folder=self._folder)
+        self._starting_since = time.monotonic()
+        try:
+            child = Child(self._modules, threads=self._threads, nice=self._nice, mark=mark, folder=self._folder)
+        finally:
+            self._starting_since = None
         self.pids.add(child.pid)
         return child
+
+    def silent_seconds(self) -> float:
+        """Return for how long the start of a process has hung, which takes milliseconds when all is well."""
+        since = self._starting_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def _add(self) -> None:
         if not self._closed:
