@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from offload_shared.artifacts import Artifacts
-from offload_shared.errors import CommitUnknown
+from offload_shared.errors import ArtifactsUnavailable, CommitUnknown
 from offload_shared.job import Failed, Failure, JobState, Outcome, Output, Succeeded, Usage
 from offload_shared.store import leases, outputs
 from offload_shared.store.database import Database
@@ -16,7 +16,7 @@ from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.executor import Executor
 from offload_worker.runners.runner import Ended
-from offload_worker.running import Running, RunningAttempt
+from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.workspace import WorkerUnable, Workspace
 from tests.jobs import added, claimed, make_due, read
 
@@ -26,15 +26,32 @@ TASK = "probe"
 class FakeRunner:
     """Succeeds with an artifact and a line of output; before that it does what a test asks for."""
 
+    names: tuple[str, ...] = ("note.txt",)
     before: Any = staticmethod(lambda attempt: None)
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         self.before(attempt)
-        workspace.artifact("note.txt", "text/plain").write_text("kept")
+        for name in self.names:
+            workspace.artifact(name, "text/plain").write_text("kept")
         attempt.output.line("done")
         return Ended(Succeeded(b"{}"), Usage(attempt.wall_seconds()))
 
     def close(self) -> None: ...
+
+
+class FakeStorage(Artifacts):
+    """Does what a test asks for when a file comes to be stored."""
+
+    before: Any = staticmethod(lambda: None)
+
+    def store(self, *arguments: Any, **options: Any) -> Any:
+        self.before()
+        return super().store(*arguments, **options)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FakeStorage:
+    return FakeStorage((tmp_path / "artifacts").as_uri())
 
 
 @pytest.fixture
@@ -43,12 +60,14 @@ def runner() -> FakeRunner:
 
 
 @pytest.fixture
-def work(database: Database, tmp_path: Path, runner: FakeRunner, monkeypatch: pytest.MonkeyPatch) -> Any:
+def work(
+    database: Database, tmp_path: Path, runner: FakeRunner, storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """Execute a job by its id."""
     monkeypatch.setattr(executor, "PAUSE_SECONDS", 0.01)
     made = Executor(
         database=database,
-        artifacts=Artifacts((tmp_path / "artifacts").as_uri()),
+        artifacts=storage,
         runners={RunsIn.PROCESS: runner},
         running=Running(),
         breaker=Breaker([], pause_seconds=1),
@@ -99,6 +118,65 @@ def test_what_a_fenced_success_left_is_removed(
     work(job_id)
 
     assert JobState.QUEUED == read(database, job_id).state
+    assert [] == stored(tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(
+    ("reason", "ends"),
+    [
+        (Stop.CANCELLED, ["cancelled"]),
+        (Stop.TIMEOUT, ["timeout"]),
+        (Stop.RELEASED, ["released"]),
+        (Stop.FENCED, []),
+    ],
+)
+def test_a_stop_is_obeyed_also_while_artifacts_are_stored(
+    database: Database,
+    work: Any,
+    tmp_path: Path,
+    runner: FakeRunner,
+    storage: FakeStorage,
+    reason: Stop,
+    ends: list[str],
+) -> None:
+    job_id = added(database)
+    running: list[RunningAttempt] = []
+    runner.before = running.append
+    storage.before = lambda: running[0].stop(reason)
+
+    work(job_id)
+
+    assert ends == [each.failure or each.outcome for each in read(database, job_id).attempts]
+    assert [] == stored(tmp_path / "artifacts")
+
+
+def test_a_stop_that_the_handler_has_outrun_keeps_no_artifact_from_being_stored(
+    database: Database, work: Any, runner: FakeRunner
+) -> None:
+    job_id = added(database)
+    runner.before = lambda attempt: attempt.stop(Stop.CANCELLED)
+
+    work(job_id)
+
+    assert ["note.txt"] == [each.name for each in read(database, job_id).artifacts]
+
+
+def test_when_one_artifact_cannot_be_stored_none_is_left_behind(
+    database: Database, work: Any, tmp_path: Path, storage: FakeStorage, runner: FakeRunner
+) -> None:
+    job_id = added(database)
+    fates = iter([False, True])
+
+    def fail() -> None:
+        if next(fates):
+            raise ArtifactsUnavailable("the disk is full")
+
+    storage.before = fail
+    runner.names = ("a.txt", "b.txt")
+
+    work(job_id)
+
+    assert "error" == read(database, job_id).attempts[0].failure
     assert [] == stored(tmp_path / "artifacts")
 
 

@@ -9,6 +9,9 @@ import pytest
 from offload_worker.folders import OpenFolder, remove_folder
 
 
+def nothing() -> None: ...
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[OpenFolder]:
     opened = OpenFolder(tmp_path / "job")
@@ -20,7 +23,7 @@ def test_a_file_is_written_and_read(folder: OpenFolder) -> None:
     with folder.create("a") as target:
         target.write(b"content")
 
-    source = folder.read("a")
+    source = folder.read("a", nothing)
 
     assert source is not None
     with source:
@@ -42,7 +45,7 @@ def test_what_is_no_plain_file_of_the_folder_is_not_read(folder: OpenFolder, tmp
     (inside / "folder").mkdir()
     os.mkfifo(inside / "pipe")
 
-    assert [None] * 4 == [folder.read(name) for name in ("link", "folder", "pipe", "nothing")]
+    assert [None] * 4 == [folder.read(name, nothing) for name in ("link", "folder", "pipe", "nothing")]
 
 
 def test_a_folder_in_its_place_is_not_taken_for_it(folder: OpenFolder, tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_a_folder_in_its_place_is_not_taken_for_it(folder: OpenFolder, tmp_path:
     (tmp_path / "job").rename(tmp_path / "aside")
     (tmp_path / "job").symlink_to(tmp_path / "other")
 
-    assert folder.read("a") is None
+    assert folder.read("a", nothing) is None
 
 
 def test_a_folder_is_removed_also_where_a_job_has_locked_it(tmp_path: Path) -> None:

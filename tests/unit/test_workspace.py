@@ -15,6 +15,9 @@ NO_DATABASE = cast("Database", None)
 FULL = [f"{number}.txt" for number in range(MOST_ARTIFACTS)]
 
 
+def nothing() -> None: ...
+
+
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Workspace]:
     """A workspace in which as many artifacts are named and written as a job can leave."""
@@ -31,10 +34,10 @@ def test_a_name_too_many_is_refused_and_forgotten(space: Workspace) -> None:
     with pytest.raises(ArtifactRefused):
         space.artifact("more.txt", "text/plain")
 
-    assert sorted(FULL) == [stored.name for stored in space.keep()]
+    assert sorted(FULL) == [stored.name for stored in space.keep(nothing)]
 
 
 def test_a_name_told_again_is_none_too_many(space: Workspace) -> None:
     space.artifact(FULL[0], "text/csv")
 
-    assert "text/csv" == space.keep()[0].media_type
+    assert "text/csv" == space.keep(nothing)[0].media_type

@@ -16,6 +16,7 @@ from offload_shared.store.database import Database
 from offload_shared.tasks.task import RunsIn
 from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
+from offload_worker.handle import JobStopped
 from offload_worker.runners.runner import Ended, Runner
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace, workspace
@@ -113,7 +114,7 @@ class Executor:
                 ended = self._run(attempt, space)
                 if attempt.task.runs_in is RunsIn.PROCESS:
                     self._breaker.note(job.id, ended.outcome)
-                outcome = _keep_artifacts(ended.outcome, space)
+                outcome = _keep_artifacts(attempt, ended.outcome, space)
                 state = self._finish(attempt, outcome, ended.usage, space)
         except WorkerUnable as error:
             self._breaker.trip(str(error))
@@ -151,10 +152,18 @@ class Executor:
         return None  # fenced: whatever came of it is nobody's to store
 
 
-def _keep_artifacts(outcome: Outcome | None, space: Workspace) -> Outcome | None:
+def _keep_artifacts(attempt: RunningAttempt, outcome: Outcome | None, space: Workspace) -> Outcome | None:
     if not isinstance(outcome, Succeeded):
         return outcome
+    known = attempt.stopped  # its handler has returned despite it
+
+    def check() -> None:
+        if attempt.stopped is not known:
+            raise JobStopped
+
     try:
-        return Succeeded(outcome.result, space.keep())
-    except (ArtifactRefused, ArtifactsUnavailable) as error:
-        return Failed(Failure.ERROR, str(error))
+        return Succeeded(outcome.result, space.keep(check))
+    except (JobStopped, ArtifactRefused, ArtifactsUnavailable) as error:
+        # What a stop raises while a file is read, the storage's client takes for a failure of its own.
+        stopped = attempt.stopped is not known
+        return attempt.outcome_of_stop() if stopped else Failed(Failure.ERROR, str(error))

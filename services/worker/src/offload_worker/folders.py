@@ -3,8 +3,12 @@
 import os
 import shutil
 import stat
-from io import BufferedReader, BufferedWriter
+from collections.abc import Callable
+from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
+from typing import Any
+
+PIECE_BYTES = 1024 * 1024
 
 
 def remove_folder(folder: Path) -> None:
@@ -17,6 +21,16 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class _CheckedFile(FileIO):
+    def __init__(self, descriptor: int, check: Callable[[], object]) -> None:
+        super().__init__(descriptor, "rb")
+        self._check = check
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._check()
+        return super().readinto(buffer)
+
+
 class OpenFolder:
     """A folder held open: what a job puts in its place, or links to from inside, is never followed."""
 
@@ -25,8 +39,11 @@ class OpenFolder:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self._device = os.fstat(self._descriptor).st_dev
 
-    def read(self, name: str) -> BufferedReader | None:
-        """Open a file in the folder; None when there is none, or it is anything but a plain file of its own."""
+    def read(self, name: str, check: Callable[[], object]) -> BufferedReader | None:
+        """Open a file in the folder; None when there is none, or it is anything but a plain file of its own.
+
+        `check` is called before each piece is read.
+        """
         try:
             # Not waiting for the other end of a pipe that bears the name.
             opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
@@ -34,7 +51,7 @@ class OpenFolder:
             return None
         found = os.fstat(opened)
         if stat.S_ISREG(found.st_mode) and found.st_dev == self._device:
-            return os.fdopen(opened, "rb")
+            return BufferedReader(_CheckedFile(opened, check), buffer_size=PIECE_BYTES)
         os.close(opened)
         return None
 

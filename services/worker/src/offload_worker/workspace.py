@@ -1,13 +1,14 @@
 """An attempt's own folder: the files it asked for, and those it leaves behind."""
 
+import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from offload_shared.artifacts import Artifacts
-from offload_shared.errors import OffloadError
+from offload_shared.errors import ArtifactsUnavailable, OffloadError
 from offload_shared.job import ClaimedJob, StoredFile
 from offload_shared.store import files
 from offload_shared.store.database import Database
@@ -18,6 +19,9 @@ MOST_ARTIFACTS = 100
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(; ?[\w.+=-]{1,50})?")
+
+
+_log = logging.getLogger(__name__)
 
 
 class ArtifactRefused(OffloadError):  # noqa: N818
@@ -62,22 +66,36 @@ class Workspace:
         self._made[name] = media_type
         return self.folder / "artifacts" / name
 
-    def keep(self) -> tuple[StoredFile, ...]:
-        """Store the named artifacts and return what they are; raises `ArtifactRefused`, `ArtifactsUnavailable`."""
-        return tuple(self._keep(name, media_type) for name, media_type in sorted(self._made.items()))
+    def keep(self, check: Callable[[], object]) -> tuple[StoredFile, ...]:
+        """Store the named artifacts and return what they are, or store none.
 
-    def _keep(self, name: str, media_type: str) -> StoredFile:
-        source = self._outputs.read(name)
+        `check` is called before each piece; what it raises passes through. Raises `ArtifactRefused`,
+        `ArtifactsUnavailable`.
+        """
+        kept: list[StoredFile] = []
+        try:
+            for name, media_type in sorted(self._made.items()):
+                kept.append(self._keep(name, media_type, check))
+        except BaseException:
+            self.forget(kept)
+            raise
+        return tuple(kept)
+
+    def _keep(self, name: str, media_type: str, check: Callable[[], object]) -> StoredFile:
+        source = self._outputs.read(name, check)
         if source is None:
             raise ArtifactRefused(f"the artifact {name!r} was named, but is not a file")
         with source:
             key = f"jobs/{self._job.id}/{self._job.attempt}/{name}"
             return self._artifacts.store(key, source, name=name, media_type=media_type)
 
-    def forget(self, stored: tuple[StoredFile, ...]) -> None:
-        """Remove artifacts that no row will name."""
+    def forget(self, stored: Iterable[StoredFile]) -> None:
+        """Remove artifacts that no row will name, as far as their storage lets itself be reached."""
         for each in stored:
-            self._artifacts.delete(each.key)
+            try:
+                self._artifacts.delete(each.key)
+            except ArtifactsUnavailable as error:
+                _log.warning("job %s: the artifact %s is left behind: %s", self._job.id, each.key, error)
 
     def close(self) -> None:
         """Let go of the folder."""
