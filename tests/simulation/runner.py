@@ -68,6 +68,7 @@ class SimulatedRunner:
         run = world.checker.run_begins(self._process, attempt, seconds)
         stopped = Event(world.scheduler)
         attempt.on_stop(stopped.set)
+        attempt.begin()
         try:
             if rng.random() < 0.3:
                 attempt.report(Progress(50.0))

@@ -71,6 +71,7 @@ def test_a_fenced_attempt_has_no_outcome_to_store() -> None:
 def test_the_watchdog_ends_what_is_out_of_time() -> None:
     running = attempt(timeout_seconds=0)
 
+    running.begin()
     watchdog.check(running, NOW)
 
     outcome = running.outcome_of_stop()
@@ -82,6 +83,7 @@ def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() ->
     running = attempt()
     running.measured_by(lambda _: Use(101.0, 0.0))
 
+    running.begin()
     watchdog.check(running, NOW)
 
     assert Stop.OUT_OF_MEMORY == running.stopped

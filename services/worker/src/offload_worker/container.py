@@ -1,18 +1,38 @@
 """The memory there is for a worker: its container's, or the whole machine's."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from offload_worker.runners.family import MEGABYTE
 
-_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+#: Where control groups are found, of the second version and of the first.
+ROOTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
+OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def memory_mb() -> int:
     """Return the megabytes that the worker and its children may use together before the kernel kills one of them."""
-    return min(_limit_bytes(path) for path in _LIMITS) // MEGABYTE
+    limits = [int(psutil.virtual_memory().total)]
+    for group in _groups():
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):  # not of this version, or "max"
+                limits.append(int((group / name).read_text()))
+    return min(limits) // MEGABYTE
+
+
+def memory_kills() -> int:
+    """Return how many processes of this container the kernel has killed for want of memory; 0 where it does not say."""
+    for group in _groups():
+        for name in ("memory.events", "memory.oom_control"):
+            with suppress(OSError):
+                for line in (group / name).read_text().splitlines():
+                    if line.startswith("oom_kill "):
+                        return int(line.split()[1])
+    return 0
 
 
 def own_memory_mb() -> float:
@@ -20,9 +40,14 @@ def own_memory_mb() -> float:
     return float(psutil.Process(os.getpid()).memory_info().rss) / MEGABYTE
 
 
-def _limit_bytes(path: Path) -> int:
-    total = int(psutil.virtual_memory().total)
-    try:
-        return min(total, int(path.read_text()))
-    except (OSError, ValueError):  # no such kind of control group, or "max"
-        return total
+def _groups() -> Iterator[Path]:
+    # From its own group outwards: each limits what is inside. In a container its own is usually shown as the root.
+    paths = {"/"}
+    with suppress(OSError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                paths |= {path, *map(str, Path(path).parents)}
+    for path in sorted(paths, key=len, reverse=True):
+        for root in ROOTS:
+            yield root / path.lstrip("/")

@@ -1,5 +1,6 @@
 """The attempts that this worker runs now, and how each of them is stopped."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ class RunningAttempt:
         self.task = task
         self.lease: Lease = (job.id, job.attempt)
         self.started = time.monotonic()
-        self.deadline = self.started + job.timeout_seconds
+        self.deadline = math.inf
         self.output = OutputBuffer()
         self.memory_mb = 0.0  # in use when last measured
         self.peak_memory_mb: float | None = None
@@ -49,6 +50,11 @@ class RunningAttempt:
         self._stopper: Callable[[], object] = _nothing
         self._progress: Progress | None = None
         self._measure: Callable[[Snapshot], Use | None] = lambda _: None  # can be told of a process only
+
+    def begin(self) -> None:
+        """Let the attempt's time run from now on: what it took to make ready for it was its worker's."""
+        self.started = time.monotonic()
+        self.deadline = self.started + self.job.timeout_seconds
 
     @property
     def stopped(self) -> Stop | None:

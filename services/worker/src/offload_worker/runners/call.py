@@ -10,6 +10,8 @@ from offload_shared.tasks.task import Task
 from offload_worker.handle import JobRejected, JobStopped
 from offload_worker.runners.frames import LARGEST_RESULT_BYTES
 
+#: The failures that a handler's own end can be; all others are seen from outside.
+FAILURES = (Failure.ERROR, Failure.REJECTED, Failure.OUT_OF_MEMORY, Failure.RESULT_TOO_LARGE)
 LONGEST_DETAIL = 2000
 LONGEST_TRACE = 20_000
 
@@ -31,15 +33,19 @@ def succeeded(task: Task, result: Any) -> Succeeded | Failed:
         body = msgspec.json.encode(result)
     except (TypeError, ValueError) as error:
         return Failed(Failure.ERROR, f"the handler's result cannot be written as JSON: {error}")
+    return accepted(task, body)
+
+
+def accepted(task: Task, body: bytes) -> Succeeded | Failed:
+    """Return the outcome of a result in JSON, held to its size and to what the task tells clients to expect."""
     if len(body) > LARGEST_RESULT_BYTES:
-        return too_large(len(body))
+        detail = f"the result has {len(body)} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
+        return Failed(Failure.RESULT_TOO_LARGE, detail)
+    try:
+        msgspec.json.decode(body, type=task.result)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Failed(Failure.ERROR, sentence(f"the handler's result is not what its task tells clients: {error}"))
     return Succeeded(body)
-
-
-def too_large(size: int) -> Failed:
-    """Return the outcome of a handler whose result has so many bytes."""
-    detail = f"the result has {size} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
-    return Failed(Failure.RESULT_TOO_LARGE, detail)
 
 
 def failed(error: BaseException) -> Failed:

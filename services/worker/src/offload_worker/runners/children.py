@@ -24,6 +24,8 @@ READ_BYTES = 65536
 OUTPUT_PAUSE_SECONDS = 0.005
 #: For a child to take a frame, which an honest one does at once.
 SEND_SECONDS = 30.0
+#: For a child to do its imports.
+STARTUP_SECONDS = 120.0
 #: For a child that closed its connection to end by itself, which tells why.
 LAST_SECONDS = 1.0
 
@@ -31,7 +33,14 @@ THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 
 
 class ChildGone(Exception):  # noqa: N818
-    """The child has ended or broke the protocol; the message says how."""
+    """The child has ended or broke the protocol; the message says how.
+
+    `code` is its exit code, the negative number of a signal, when it ended by itself or was killed by others than us.
+    """
+
+    def __init__(self, how: str, code: int | None = None) -> None:
+        super().__init__(how)
+        self.code = code
 
 
 class Child:
@@ -65,6 +74,7 @@ class Child:
         self._used_at_end: family.Use | None = None
         self._lock = threading.Lock()
         self._stopped = self._reaped = False
+        self._startup_ends = time.monotonic() + STARTUP_SECONDS
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._stdout = self._process.stdout
         os.set_blocking(self._stdout.fileno(), False)
@@ -76,10 +86,13 @@ class Child:
         if self._ended is not None:
             self._selector.register(self._ended, selectors.EVENT_READ)
 
+    def await_ready(self) -> None:
+        """Wait until the child has done its imports; raises `ChildGone`, also when they take too long."""
+        while not self.ready:
+            self.ready = isinstance(self.receive(until=self._startup_ends), frames.Ready)
+
     def begin(self, run: frames.Run, output: OutputBuffer) -> None:
         """Give the child its next attempt, whose output goes to `output`; raises `ChildGone`."""
-        while not self.ready:
-            self.receive()
         self.drain_output()  # what came since the last attempt is nobody's
         self._output = output
         now = family.process(self.pid)
@@ -97,20 +110,21 @@ class Child:
         except OSError:
             raise self._gone() from None
 
-    def receive(self) -> frames.FromChild:
-        """Wait for the child's next frame; raises `ChildGone`."""
+    def receive(self, until: float | None = None) -> frames.FromChild:
+        """Wait for the child's next frame, at most until a moment of the monotonic clock; raises `ChildGone`."""
         while True:
             try:
                 frame = self._frames.next()
             except frames.BrokenFrame as error:
                 raise self.broken(str(error)) from None
             if frame is not None:
-                self.ready = True
                 return frame
-            self._read()
+            self._read(None if until is None else max(0.0, until - time.monotonic()))
 
-    def _read(self) -> None:
-        ready = {key.fileobj for key, _ in self._selector.select()}
+    def _read(self, seconds: float | None) -> None:
+        ready = {key.fileobj for key, _ in self._selector.select(seconds)}
+        if not ready:
+            raise self.broken("it is not ready for work in time")
         if self._stdout in ready:
             self._read_output()
         if self._connection in ready:
@@ -149,7 +163,8 @@ class Child:
         self.drain_output()
         cause = f"ended with {_cause(code)}" if by_itself else "closed its connection"
         printed = self._output.tail(OUTPUT_TAIL_BYTES)
-        return ChildGone(f"its process {cause}" + (f"; it had printed: {printed}" if printed else ""))
+        how = f"its process {cause}" + (f"; it had printed: {printed}" if printed else "")
+        return ChildGone(how, code if by_itself else None)
 
     def _ends_within(self, seconds: float) -> bool:
         ends = time.monotonic() + seconds

@@ -35,6 +35,7 @@ class EventLoopRunner:
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         """Run an attempt on the loop, and wait for it here."""
+        attempt.begin()
         metered = Metered(self._call(attempt, workspace))
         outcome = asyncio.run_coroutine_threadsafe(_awaited(metered), self._loop).result()
         return Ended(outcome, Usage(attempt.wall_seconds(), cpu_seconds=metered.cpu_seconds))

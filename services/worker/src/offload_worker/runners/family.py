@@ -1,6 +1,7 @@
 """Process trees: what a child has started, what it all uses, and how nothing of it is left running."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ _EMPTY_LOOKS = 2  # one may have come between the death of a parent and the sigh
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+_log = logging.getLogger(__name__)
 
 
 def environment() -> dict[str, str]:
@@ -170,7 +173,7 @@ def _mark_of(pid: int) -> str:
 
 
 def _kill_until_none(find: Callable[[], list[Process]]) -> None:
-    ends, empty_looks = time.monotonic() + LONGEST_END_SECONDS, 0
+    ends, empty_looks, living = time.monotonic() + LONGEST_END_SECONDS, 0, list[Process]()
     while empty_looks < _EMPTY_LOOKS and time.monotonic() < ends:
         living = [each for each in find() if not each.zombie]
         empty_looks = 0 if living else empty_looks + 1
@@ -180,6 +183,8 @@ def _kill_until_none(find: Callable[[], list[Process]]) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(each.pid, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)
+    if living:
+        _log.error("processes that do not end are left behind: %s", ", ".join(str(each.pid) for each in living))
 
 
 def _kill_group(group: int) -> None:

@@ -1,6 +1,7 @@
 """Runs attempts in child processes: what is stopped there ends at once, with all it started."""
 
 import logging
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,8 @@ from offload_shared import failpoints
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
 from offload_shared.failpoints import Point
 from offload_shared.job import Failed, Failure, Succeeded, Usage
+from offload_shared.tasks.task import Task
+from offload_worker import container
 from offload_worker.handle import JobRejected
 from offload_worker.runners import call, family, frames
 from offload_worker.runners.children import Child, ChildGone
@@ -35,6 +38,7 @@ class ProcessRunner:
             raise WorkerUnable(f"no process can be started: {error}") from None
         attempt.on_stop(child.stop)
         attempt.measured_by(child.use)
+        kills = container.memory_kills()
         try:
             end = self._serve(child, attempt, workspace)
         except ChildGone as gone:
@@ -44,9 +48,8 @@ class ProcessRunner:
             failpoints.reached(Point.CHILD_ENDED)
             if not child.ready and not attempt.stopped:
                 raise WorkerUnable(f"a new child cannot begin to work: {gone}") from None
-            usage = _usage(attempt)
-            crashed = Failed(Failure.CRASHED, call.sentence(str(gone)))
-            return Ended(attempt.outcome_of_stop() if attempt.stopped else crashed, usage)
+            outcome = attempt.outcome_of_stop() if attempt.stopped else _crash(gone, container.memory_kills() - kills)
+            return Ended(outcome, _usage(attempt))
         except BaseException:
             attempt.detach()
             self._nursery.replace(child)  # it may still be at work on an attempt that has failed here
@@ -57,12 +60,14 @@ class ProcessRunner:
             self._nursery.replace(child)  # the stop came too late for the attempt, or the job has changed the child
         else:
             self._nursery.give_back(child)
-        return Ended(_outcome(end), _usage(attempt, end.cpu_seconds))
+        return Ended(_outcome(attempt.task, end), _usage(attempt, end.cpu_seconds))
 
     def _serve(self, child: Child, attempt: RunningAttempt, workspace: Workspace) -> frames.Returned | frames.Raised:
         job = attempt.job
         folder = str(workspace.folder)
         run = frames.Run(job.id, job.attempt, job.task, job.payload, folder, job.memory_limit_mb)
+        child.await_ready()
+        attempt.begin()
         child.begin(run, attempt.output)
         failpoints.reached(Point.STARTED)
         while True:
@@ -77,6 +82,8 @@ class ProcessRunner:
                     failpoints.reached(Point.RETURNED)
                     if (end.id, end.attempt) != attempt.lease:
                         raise child.broken("it speaks of another attempt")
+                    if isinstance(end, frames.Raised) and end.failure not in call.FAILURES:
+                        raise child.broken(f"it claims to have ended as {end.failure.value}")
                     if isinstance(end, frames.Raised) and end.trace:
                         _log.warning("job %s: the handler raised:\n%s", job.id, end.trace[-call.LONGEST_TRACE :])
                     return end
@@ -95,13 +102,18 @@ def _answer(path: Callable[[], Path]) -> frames.FileAt | frames.Refused:
         return frames.Refused(str(error), rejected=False)
 
 
-def _outcome(end: frames.Returned | frames.Raised) -> Succeeded | Failed:
+def _crash(gone: ChildGone, memory_kills: int) -> Failed:
+    # Faster than the watchdog looks, an attempt can take what is left of a container's memory.
+    if gone.code == -signal.SIGKILL and memory_kills:
+        return Failed(Failure.OUT_OF_MEMORY, "ended by the kernel, as the worker's container had no memory left")
+    return Failed(Failure.CRASHED, call.sentence(str(gone)))
+
+
+def _outcome(task: Task, end: frames.Returned | frames.Raised) -> Succeeded | Failed:
     # A child may have run anything: what it says is held to what an honest one would have said.
     if isinstance(end, frames.Raised):
         return Failed(end.failure, call.sentence(end.detail))
-    if len(end.result) > frames.LARGEST_RESULT_BYTES:
-        return call.too_large(len(end.result))
-    return Succeeded(bytes(end.result))
+    return call.accepted(task, bytes(end.result))
 
 
 def _usage(attempt: RunningAttempt, cpu_seconds: float | None = None) -> Usage:

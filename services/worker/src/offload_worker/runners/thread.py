@@ -20,6 +20,7 @@ class ThreadRunner:
 
     def run(self, attempt: RunningAttempt, workspace: Workspace) -> Ended:
         """Run an attempt here and now."""
+        attempt.begin()
         before = time.thread_time()
         outcome = self._outcome(attempt, workspace)
         return Ended(outcome, Usage(attempt.wall_seconds(), cpu_seconds=time.thread_time() - before))
