@@ -79,7 +79,7 @@ class SimulatedDatabase(Database):
         self._reach()
         return self._real.read(lambda connection: work(cast("Connection", _Reading(connection, self._world))))
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, bounded: bool = True) -> T:
         """Write in one transaction, which nothing interrupts: SQLite has one writer."""
         world, process = self._world, self._process
         self._reach()
@@ -87,7 +87,7 @@ class SimulatedDatabase(Database):
         if world.chance(world.profile.unknown_not_written):
             world.count("commit unknown, not written")
             raise CommitUnknown("simulated: not written")
-        answer = self._real.write(work)
+        answer = self._real.write(work, bounded=bounded)
         world.checker.committed(process)
         world.may_crash(process, "after a commit")
         if world.chance(world.profile.unknown_written):

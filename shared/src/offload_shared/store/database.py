@@ -3,8 +3,8 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,7 @@ from offload_shared import failpoints
 from offload_shared.errors import CommitUnknown, SettingsInvalid, StoreUnavailable
 from offload_shared.settings import without_password
 from offload_shared.store.clock import SQLITE_FORMAT
+from offload_shared.store.silence import SilenceWatch
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ STATEMENT_SECONDS = 10
 LOCK_SECONDS = 5
 #: It also ends a transaction whose process has stopped in the middle of it: its locks would hold up everybody else.
 IDLE_SECONDS = 10
+#: A connection on which some work takes longer is cut: each limit of the server's own has passed by then.
+SILENCE_SECONDS = 15.0
 
 _UNAVAILABLE = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
@@ -58,24 +61,26 @@ class Database:
         if self.sqlite:
             _prepare_sqlite(self._engine, clock)
         else:
-            event.listen(self._engine, "connect", _limit_statements)
+            event.listen(self._engine, "connect", self._limit_statements)
         # SQLite lets one write at a time, and those that wait look again now and then, in no order: so it is left with
         # one thread of each process.
         self._turn: Lock | nullcontext[None] = Lock() if self.sqlite else nullcontext()
+        self._silence = SilenceWatch(SILENCE_SECONDS)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, bounded: bool = True) -> T:
         """Run `work` in one transaction and commit it; once more when a stale connection fails before the commit.
 
-        Raises `StoreUnavailable` when nothing was written, `CommitUnknown` when that is not known.
+        `bounded` work counts as failed when the store says nothing for `SILENCE_SECONDS`. Raises `StoreUnavailable`
+        when nothing was written, `CommitUnknown` when that is not known.
         """
         try:
-            return self._write(work)
+            return self._write(work, bounded=bounded)
         except _Stale:
-            return self._write(work)
+            return self._write(work, bounded=bounded)
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
-        with self._turn, self._connect(self._engine) as connection:
+    def _write(self, work: Callable[[Connection], T], *, bounded: bool) -> T:
+        with self._turn, self._connected(self._engine, bounded=bounded) as connection:
             try:
                 transaction = connection.begin()
                 answer = work(connection)
@@ -98,8 +103,7 @@ class Database:
             return self._read(work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        connection = self._connect(self._reading)
-        with connection:
+        with self._connected(self._reading) as connection:
             try:
                 return work(connection)
             except _UNAVAILABLE as error:
@@ -118,14 +122,29 @@ class Database:
     def dispose(self) -> None:
         """Close all connections that are not in use."""
         self._engine.dispose()
+        self._silence.end()
 
-    @staticmethod
-    def _connect(engine: Any) -> Connection:
+    @contextmanager
+    def _connected(self, engine: Any, *, bounded: bool = True) -> Iterator[Connection]:
         try:
             connection: Connection = engine.connect()
         except _UNAVAILABLE as error:
             raise _unavailable(error) from error
-        return connection
+        # Until the connection is back in the pool: what it leaves open is rolled back on the way.
+        with self._watched(connection.connection.driver_connection, bounded=bounded), connection:
+            yield connection
+
+    def _watched(self, driver: Any, *, bounded: bool = True) -> AbstractContextManager[None]:
+        return self._silence.watch(driver) if bounded and not self.sqlite else nullcontext()
+
+    def _limit_statements(self, driver: Any, _record: object) -> None:
+        # Sent as a statement rather than as a start-up parameter, which connection poolers refuse.
+        with self._watched(driver), driver.cursor() as cursor:
+            cursor.execute(
+                f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'; "
+                f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
+            )
+            driver.commit()
 
 
 class _Stale(StoreUnavailable):
@@ -169,16 +188,6 @@ def _postgresql_arguments() -> dict[str, Any]:
         "tcp_user_timeout": 10_000,
         "application_name": "offload",
     }
-
-
-def _limit_statements(connection: Any, _record: object) -> None:
-    # Sent as a statement rather than as a start-up parameter, which connection poolers refuse.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'; "
-            f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
-        )
-    connection.commit()
 
 
 def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:

@@ -33,7 +33,7 @@ def migrate(database: Database) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         command.upgrade(config(connection), "head")
 
-    database.write(work)
+    database.write(work, bounded=False)
 
 
 def config(connection: Connection) -> Config:
