@@ -39,7 +39,7 @@ test-unit: $(READY) ## Run the tests that need no server
 
 test-servers: $(READY) ## Run the tests that need servers
 	@$(BIN)/python -m tests.servers
-	@$(BIN)/pytest tests/integration tests/acceptance $(PYTEST)
+	@$(BIN)/pytest tests/integration tests/acceptance tests/failpoints tests/chaos $(PYTEST)
 
 demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amqp://... STORE=postgresql+psycopg://... URL=http://...
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo $(if $(URL),--url $(URL))

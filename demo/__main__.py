@@ -1,12 +1,13 @@
 """The demo: trains a real model in a worker while the API stays free, then cancels a training that would take hours."""
 
 import argparse
+import signal
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--url", help="the address of a running API, which has a worker; default: start both")
     url = parser.parse_args().url
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the end of both services
     FOLDER.mkdir(parents=True, exist_ok=True)
     with services(FOLDER) if url is None else nullcontext() as running:
         show(running.url if running else url, running)
@@ -46,8 +48,8 @@ def main() -> None:
 
 def show(url: str, running: Services | None) -> None:
     """Train, measure, and cancel."""
-    client = Client(url)
-    console.print(f"\n[bold]Offload[/bold] answers at {url}, store and broker: {_parts(url)}")
+    client = Client(url, running.check if running else lambda: None)
+    console.print(f"\n[bold]Offload[/bold] answers at {url}, {client.health()}")
     table = write_digits(FOLDER / "digits.csv")
     file_id = client.upload(table, "text/csv")
     console.print(f"Uploaded {table.name}: 1,797 scanned digits of 8 x 8 pixels, {table.stat().st_size:,} bytes.")
@@ -60,11 +62,6 @@ def show(url: str, running: Services | None) -> None:
     _show_model(client, job_id)
     console.print(f"Meanwhile the API answered: [bold]{requests.summary()}[/bold]")
     _cancel(client, file_id, running)
-
-
-def _parts(url: str) -> str:
-    ready = httpx2.get(f"{url}/health/ready").json()
-    return f"{ready['store']}, {ready['broker']}"
 
 
 def _follow(client: Client, job_id: str) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from typing import Any
 import httpx2
 
 WAIT_SECONDS = 10
+PATIENCE_SECONDS = 60
 
 
 class Client:
     """Uploads files, submits jobs and follows them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check  # called while waiting: may end the program when there is nothing to wait for
         self._http = httpx2.Client(base_url=url, timeout=WAIT_SECONDS + 20)
 
     def upload(self, path: Path, media_type: str) -> str:
@@ -28,9 +30,17 @@ class Client:
         return str(self._checked(self._http.post("/v1/jobs", json=body))["id"])
 
     def follow(self, job_id: str, each: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Call `each` with the job whenever it changes, until that returns True; returns the job as it is then."""
+        """Call `each` with the job whenever it changes, until that returns True; returns the job as it is then.
+
+        Ends the program when no worker takes the job.
+        """
         headers = {"Prefer": f"wait={WAIT_SECONDS}"}
+        job: dict[str, Any] = {}
+        begun = time.monotonic()
         while True:
+            if job.get("state") == "queued" and time.monotonic() > begun + PATIENCE_SECONDS:
+                raise SystemExit(f"job {job_id}: no worker has taken it for {PATIENCE_SECONDS} s; {self.health()}")
+            self._check()
             answer = self._http.get(f"/v1/jobs/{job_id}", headers=headers)
             if answer.status_code == httpx2.codes.NOT_MODIFIED:
                 continue
@@ -38,6 +48,11 @@ class Client:
             if each(job):
                 return job
             headers["If-None-Match"] = answer.headers["ETag"]
+
+    def health(self) -> str:
+        """Return what the API says of its parts."""
+        ready = self._http.get("/health/ready").json()
+        return f"store: {ready['store']}, broker: {ready['broker']}"
 
     def result(self, job_id: str) -> dict[str, Any]:
         """Return a succeeded job's result."""

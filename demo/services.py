@@ -69,6 +69,11 @@ class Services:
         self.worker = worker
         self.url = url
 
+    def check(self) -> None:
+        """End the program when one of them has ended."""
+        self.api.check()
+        self.worker.check()
+
 
 @contextmanager
 def services(folder: Path, *, port: int = 0) -> Iterator[Services]:

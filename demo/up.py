@@ -20,8 +20,7 @@ def main() -> None:
             console.print(f"Offload's API: [bold]{running.url}[/bold]   OpenAPI: {running.url}/schema/openapi.json")
             console.print(f"Logs: {running.api.log}, {running.worker.log}. Ctrl-C ends both.")
             while True:
-                running.api.check()
-                running.worker.check()
+                running.check()
                 time.sleep(0.5)
     except KeyboardInterrupt:
         console.print("Ended.")

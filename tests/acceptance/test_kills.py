@@ -137,7 +137,7 @@ class TestBroker:
         servers.rabbitmq.start()
 
         assert [{"text": str(number)} for number in range(10)] == [stack.result(job_id) for job_id in job_ids]
-        assert 1 == worker.log.read_text().count("the broker is not available") / len(("probe", "io"))
+        assert 1 == worker.log.read_text().count("is not available")
 
     def test_a_deleted_queue_costs_time_and_no_job(self, stack: Stack) -> None:
         stack.start_api()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from offload_shared.settings import without_password
 from tests.acceptance.stack import Stack, until
 
 COMMANDS = ["offload-api", "offload-worker"]
@@ -32,6 +33,10 @@ def start(command: str, folder: Path, *arguments: str, **settings: str) -> subpr
         ("OFFLOAD_ARTIFACTS_URL", "file:///proc/none"),
         ("OFFLOAD_STORE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/none"),
         ("OFFLOAD_STORE_URL", "sqlite:////proc/none/offload.db"),
+        ("OFFLOAD_STORE_URL", "postgresql://me:secret@127.0.0.1/d?port=x"),
+        ("OFFLOAD_STORE_URL", "postgresql://me:secret@127.0.0.1/d?foo=bar"),
+        ("OFFLOAD_BROKER_URL", "amqp://me:secret@h:port/"),
+        ("OFFLOAD_BROKER_URL", "amqp://me:secret@[h/"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_sentence(
@@ -42,6 +47,9 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence(
     assert 1 == ended.returncode
     assert 1 == len(ended.stderr.splitlines()), ended.stderr
     assert ended.stderr.startswith(f"{command}: ")
+    assert "secret" not in ended.stderr
+    if variable != "OFFLOAD_STORE_URL":
+        assert without_password(value) in ended.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -73,11 +81,11 @@ def test_a_worker_refuses_a_queue_that_no_task_uses(tmp_path: Path) -> None:
 def test_a_broker_that_cannot_be_reached_is_said_once_and_shown_and_jobs_are_accepted(stack: Stack) -> None:
     stack.environment["OFFLOAD_BROKER_URL"] = "amqp://guest:guest@127.0.0.1:1/"
     api = stack.start_api()
-    worker = stack.start_worker("--queue", "io")
+    worker = stack.start_worker()
 
     job_ids = [stack.submit("echo") for _ in range(3)]
 
-    worker.says("the broker is not available")
+    worker.says("is not available")
     until(lambda: "unreachable" == stack.http.get("/health/ready").json()["broker"], "the broker seen as down")
     assert {"queued"} == {stack.job(job_id)["state"] for job_id in job_ids}
     assert 1 == api.log.read_text().count("WARNING")

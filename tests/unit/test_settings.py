@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from offload_api.settings import ApiSettings
 from offload_shared.errors import SettingsInvalid
 from offload_shared.settings import SharedSettings, load, without_password
 from offload_worker.settings import IO_SLOTS, WorkerSettings, cores
@@ -35,6 +36,9 @@ def test_a_plain_postgresql_url_gets_the_driver_we_have() -> None:
         ("OFFLOAD_STORE_URL", "mysql://h/d"),
         ("OFFLOAD_BROKER_URL", "redis://h"),
         ("OFFLOAD_BROKER_URL", "amqp"),
+        ("OFFLOAD_BROKER_URL", "amqp://[h/"),
+        ("OFFLOAD_STORE_URL", "postgresql://[::1/d"),
+        ("OFFLOAD_ARTIFACTS_URL", "s3://[x"),
         ("OFFLOAD_ARTIFACTS_URL", "/a/folder"),
         ("OFFLOAD_LOG_LEVEL", "loud"),
     ],
@@ -52,7 +56,22 @@ def test_a_password_in_a_bad_url_is_not_shown() -> None:
         load(SharedSettings, {"OFFLOAD_STORE_URL": "mysql://me:secret@h/d"})
 
     assert "secret" not in str(caught.value)
-    assert "amqp://me:***@h" == without_password("amqp://me:secret@h")
+
+
+@pytest.mark.parametrize("rest", ["h", "h:1/v", "[h/", "h:port/"])
+def test_a_url_is_shown_without_its_password_also_when_it_is_no_url(rest: str) -> None:
+    assert f"amqp://me:***@{rest}" == without_password(f"amqp://me:se@cr/et@{rest}")
+    assert f"amqp://me@{rest}" == without_password(f"amqp://me@{rest}")
+
+
+def test_a_setting_of_a_few_words_names_them() -> None:
+    with pytest.raises(SettingsInvalid, match="'loud': expected one of DEBUG, INFO, WARNING, ERROR"):
+        load(SharedSettings, {"OFFLOAD_LOG_LEVEL": "loud"})
+
+
+def test_no_limit_that_the_operator_sets_is_endless() -> None:
+    with pytest.raises(SettingsInvalid, match="OFFLOAD_MAX_TIMEOUT_SECONDS is 'inf'"):
+        load(ApiSettings, {"OFFLOAD_MAX_TIMEOUT_SECONDS": "inf"})
 
 
 def test_a_worker_takes_every_queue_with_slots_that_fit_its_work() -> None:

@@ -127,4 +127,5 @@ def _unavailable(key: str, error: Exception) -> ArtifactsUnavailable:
 
 
 def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
+    # What follows repeats it as the library's own data structure.
+    return " ".join(str(error).partition("Debug source:")[0].split())[:500]

@@ -1,8 +1,9 @@
 """Reads settings from environment variables into a typed struct, and says which one is wrong."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,7 +31,7 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: Seconds = 30.0
     sweep_seconds: Seconds = 2.0
     failpoints: str = ""  # a folder; empty: there are none
-    log_level: Annotated[str, Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def __post_init__(self) -> None:
         _require_scheme("store_url", self.store_url, STORE_SCHEMES)
@@ -49,6 +50,8 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The artifact storage's URL, as obstore reads it."""
         return self.artifacts_url or (self.data_dir.absolute() / "artifacts").as_uri()
 
+
+_PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*@")
 
 Settings = TypeVar("Settings", bound=SharedSettings)
 
@@ -72,11 +75,18 @@ def _converted(name: str, text: str, hint: Any) -> Any:
     try:
         return msgspec.convert(text, hint, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(name, text, str(error)) from None
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        raise _invalid(name, text, f"expected one of {', '.join(choices)}" if choices else str(error)) from None
 
 
 def _require_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:
-    if url and (urlsplit(url).scheme not in schemes or "://" not in url):
+    if not url:
+        return
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise _invalid(name, url, str(error)) from None
+    if scheme not in schemes or "://" not in url:
         raise _invalid(name, url, f"expected a URL that starts with {', '.join(s + '://' for s in schemes)}")
 
 
@@ -86,9 +96,4 @@ def _invalid(name: str, value: str, problem: str) -> SettingsInvalid:
 
 def without_password(url: str) -> str:
     """Return a URL fit to be shown: its password, if it has one, replaced by stars."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return url
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    return _PASSWORD.sub(r"\1:***@", url)  # also where it is no URL that could be taken apart

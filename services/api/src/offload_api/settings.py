@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from offload_shared.settings import Seconds, SharedSettings
 
+LongSeconds = Annotated[float, Meta(gt=0, le=10 * 366 * 86_400)]
 Bytes = Annotated[int, Meta(ge=1)]
 
 
@@ -16,9 +17,9 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000  # 0: any that is free
     max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
     max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file
-    max_timeout_seconds: Annotated[float, Meta(gt=0)] = 7 * 86_400.0  # the most a client may ask for
+    max_timeout_seconds: LongSeconds = 7 * 86_400.0  # the most a client may ask for
     max_memory_limit_mb: Annotated[int, Meta(ge=1)] = 16_384
-    max_cpu_limit_seconds: Annotated[float, Meta(gt=0)] = 7 * 86_400.0
+    max_cpu_limit_seconds: LongSeconds = 7 * 86_400.0
     max_attempts_limit: Annotated[int, Meta(ge=1)] = 20
     store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
     store_answer_seconds: Seconds = 2.5  # past it a request is answered 503

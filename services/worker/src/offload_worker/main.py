@@ -27,7 +27,7 @@ PR_SET_DUMPABLE = 4
 
 Queues = Annotated[
     list[str] | None,
-    typer.Option("--queue", metavar="NAME", help="Take jobs of this queue; may be repeated. [default: every queue]"),
+    typer.Option("--queue", metavar="NAME", help="Take jobs of this queue; may be repeated. (default: every queue)"),
 ]
 SlotCount = Annotated[
     int | None,
@@ -35,7 +35,7 @@ SlotCount = Annotated[
         min=1,
         max=1000,
         metavar="N",
-        help="Run so many jobs of each queue at once. [default: a slot a core where jobs compute, 256 where they wait]",
+        help="Run so many jobs of each queue at once. (default: a slot a core where jobs compute, 256 where they wait)",
     ),
 ]
 

@@ -18,13 +18,14 @@ from offload_shared import tasks
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import SettingsInvalid, StoreUnavailable
 from offload_shared.ids import new_id
+from offload_shared.settings import without_password
 from offload_shared.store.database import Database
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import RunsIn
 from offload_worker import actors, container, handlers, lease, reaper, watchdog
 from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
-from offload_worker.consumers.rabbitmq import RabbitmqConsumer
+from offload_worker.consumers.rabbitmq import Outage, RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
 from offload_worker.folders import remove_folder
@@ -96,6 +97,7 @@ class WorkerService:
             worker=self.name,
             lease_seconds=settings.lease_seconds,
         )
+        self._outage = Outage(without_password(settings.broker_url))
         self.consumers: dict[str, HintConsumer] = {}
         broker = HintBroker({queue: partial(self._consumer, queue) for queue in self.slots})
         actors.declare(broker, self._executor, list(self.slots))
@@ -134,7 +136,7 @@ class WorkerService:
         if self._settings.broker_url:
             parameters = broker_parameters(self._settings.broker_url)
             quorum = self._settings.broker_quorum
-            self.consumers[queue] = RabbitmqConsumer(parameters, queue, slots, quorum=quorum)
+            self.consumers[queue] = RabbitmqConsumer(parameters, queue, slots, self._outage, quorum=quorum)
         else:
             self.consumers[queue] = StoreConsumer(self._database, queue, slots, self._known)
         return self.consumers[queue]
@@ -247,8 +249,7 @@ def broker_parameters(url: str) -> pika.URLParameters:
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError, IndexError) as error:
-        msg = f"OFFLOAD_BROKER_URL cannot be read: {error}"
-        raise SettingsInvalid(msg) from None
+        raise SettingsInvalid(f"OFFLOAD_BROKER_URL is {without_password(url)!r}: {error}") from None
     parameters.heartbeat = HEARTBEAT_SECONDS
     parameters.blocked_connection_timeout = BLOCKED_SECONDS
     parameters.socket_timeout = parameters.stack_timeout = 5

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -51,13 +51,16 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
             _make_folder(Path(self.url.database or "").parent)
-        self._engine = create_engine(
-            self.url,
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=PATIENCE_SECONDS,
-            connect_args=_sqlite_arguments() if self.sqlite else _postgresql_arguments(),
-        )
+        try:
+            self._engine = create_engine(
+                self.url,
+                pool_size=connections,
+                max_overflow=0,
+                pool_timeout=PATIENCE_SECONDS,
+                connect_args=_sqlite_arguments() if self.sqlite else _postgresql_arguments(),
+            )
+        except ArgumentError as error:
+            raise _unusable(self.url, error) from None
         if self.sqlite:
             _prepare_sqlite(self._engine, clock)
         else:
@@ -130,6 +133,8 @@ class Database:
             connection: Connection = engine.connect()
         except _UNAVAILABLE as error:
             raise _unavailable(error) from error
+        except (ArgumentError, ProgrammingError) as error:  # the driver has looked at the URL only now
+            raise _unusable(self.url, error) from None
         # Until the connection is back in the pool: what it leaves open is rolled back on the way.
         with self._watched(connection.connection.driver_connection, bounded=bounded), connection:
             yield connection
@@ -155,6 +160,11 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     kind = _Stale if isinstance(error, DBAPIError) and error.connection_invalidated else StoreUnavailable
     cause = getattr(error, "orig", None) or error
     return kind(f"the store is not available: {' '.join(str(cause).split())}")
+
+
+def _unusable(url: URL, error: Exception) -> SettingsInvalid:
+    cause = " ".join(str(getattr(error, "orig", None) or error).split())
+    return SettingsInvalid(f"the store's URL {url.render_as_string()!r} cannot be used: {cause}")
 
 
 def _parsed(url: str) -> URL:

@@ -1,5 +1,6 @@
 """Brings the store's schema up to date; safe when many processes start at once."""
 
+import argparse
 import logging
 import os
 import sys
@@ -46,6 +47,8 @@ def config(connection: Connection) -> Config:
 
 def main() -> None:
     """Migrate the store that the environment names, then exit: the one-shot step of a deployment."""
+    about = "Brings the schema of the store at OFFLOAD_STORE_URL up to date: the one-shot step of a deployment."
+    argparse.ArgumentParser(prog="offload-migrate", description=about).parse_args()
     try:
         database = Database(load(SharedSettings, os.environ).store, connections=1)
         migrate(database)

@@ -7,6 +7,7 @@ consumer timeout. And since a busy worker consumes nothing at all, no hint waits
 import contextlib
 import logging
 import random
+import threading
 import time
 from collections import deque
 from functools import partial
@@ -31,12 +32,38 @@ LONGEST_PAUSE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
+class Outage:
+    """What the consumers of one broker say of it together: once that it is away, and once that it is back."""
+
+    def __init__(self, shown_url: str) -> None:
+        self._shown_url = shown_url
+        self._lock = threading.Lock()
+        self._lost: set[str] = set()  # queues whose consumers are not connected
+
+    def lost(self, queue: str, error: BaseException) -> None:
+        """Note that a queue's consumer has lost the broker, or does not reach it."""
+        with self._lock:
+            if not self._lost:
+                _log.warning("the broker at %s is not available: %s; trying on", self._shown_url, _sentence(error))
+            self._lost.add(queue)
+
+    def connected(self, queue: str) -> None:
+        """Note that a queue's consumer is connected."""
+        with self._lock:
+            if self._lost == {queue}:
+                _log.warning("the broker at %s is back", self._shown_url)
+            self._lost.discard(queue)
+
+
 class RabbitmqConsumer(HintConsumer):
     """Yields a message for each hint of a queue while slots are free; connects, and reconnects, by itself."""
 
-    def __init__(self, parameters: pika.URLParameters, queue: str, slots: Slots, *, quorum: bool) -> None:
+    def __init__(
+        self, parameters: pika.URLParameters, queue: str, slots: Slots, outage: Outage, *, quorum: bool
+    ) -> None:
         super().__init__(queue, slots)
         self._parameters = parameters
+        self._outage = outage
         self._quorum = quorum
         self._prefetch = min(max(slots.free(), 1), MOST_PREFETCHED)
         self._connection: BlockingConnection | None = None
@@ -44,7 +71,6 @@ class RabbitmqConsumer(HintConsumer):
         self._consuming: str | None = None  # the consumer's tag while hints come in
         self._delivered: deque[tuple[int, bytes]] = deque()
         self._pause_seconds = 0.0
-        self._said: str | None = None
         slots.on_release(self._wake)
 
     @property
@@ -116,18 +142,14 @@ class RabbitmqConsumer(HintConsumer):
         self._channel.queue_declare(**topology.queue_arguments(self.queue, quorum=self._quorum))
         self._channel.basic_qos(prefetch_count=self._prefetch)
         self._pause_seconds = 0.0
-        if self._said:
-            _log.warning("queue %s: the broker is back", self.queue)
-            self._said = None
+        self._outage.connected(self.queue)
 
     def _on_cancelled(self, _frame: Any) -> None:
         # The queue was deleted: connecting anew declares it again.
         raise pika.exceptions.ConsumerCancelled
 
     def _lose(self, error: BaseException) -> None:
-        if not self._said:
-            self._said = str(error) or type(error).__name__
-            _log.warning("queue %s: the broker is not available: %s; trying on", self.queue, self._said)
+        self._outage.lost(self.queue, error)
         self.close()
         longest = min(LONGEST_PAUSE_SECONDS, max(0.25, self._pause_seconds * 2))
         self._pause_seconds = random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, guards nothing
@@ -155,3 +177,11 @@ def _call_on(connection: BlockingConnection, call: Any) -> None:
     # The connection's own thread does it, since pika's objects are not thread-safe; a closed one needs nothing more.
     with contextlib.suppress(AMQPError):
         connection.add_callback_threadsafe(call)
+
+
+def _sentence(error: BaseException) -> str:
+    causes = getattr(error, "exceptions", None) or getattr(error, "args", None) or [error]
+    cause = causes[-1]  # pika tells of each address it tried, inside of one another
+    cause = getattr(cause, "exception", None) or cause
+    words = " ".join(f"{cause}".split())[:300]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

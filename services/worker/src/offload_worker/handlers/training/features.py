@@ -19,6 +19,8 @@ MANY_WORDS, ROWS_PER_WORD = 20, 2
 
 #: What columns are called whose numbers tell rows apart and nothing else: "id", "order_no", "PassengerId" ...
 IDENTIFIER_NAME = pattern(r"(?i:(.*[ _.-])?(id|idx|index|no|nr|row|key)|rownames|unnamed: 0|column 1)|.*[a-z]I[dD]")
+#: So many of the columns that were left out are named when none is left.
+MOST_EXAMPLES = 3
 EXACT_TO = 2**24  # larger whole numbers are not all told apart by 32 bits
 
 
@@ -64,8 +66,10 @@ def choose_features(
             assert not isinstance(column, UnreadableColumn)  # noqa: S101 - that is useless
             used.append(column.at(rows))
     if not used:
-        example = f": {quoted(dropped[-1].name)} was left out since {dropped[-1].reason}" if dropped else ""
-        raise JobRejected(f"No column is left to learn from{example}.")
+        why = [f"{quoted(each.name)} was left out since {each.reason}" for each in dropped[:MOST_EXAMPLES]]
+        if len(dropped) > MOST_EXAMPLES:
+            why.append(f"and {len(dropped) - MOST_EXAMPLES:,} more")
+        raise JobRejected(f"No column is left to learn from{': ' if why else ''}{'; '.join(why)}.")
     return Features(tuple(used), tuple(dropped))
 
 
