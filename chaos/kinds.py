@@ -25,6 +25,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     weight: float
     task: str
+    light: bool = False  # costs no process and next to no time: what a high rate is made of
     ends: frozenset[str] = SUCCEEDED
     payload: Payload = _nothing
     options: Payload = _nothing  # `starts_in` and `deadline_in` become times when the job is submitted
@@ -58,9 +59,9 @@ def _deadline(random: Random) -> dict[str, Any]:
 
 
 KINDS = (
-    Kind(name="echo", weight=40, task="echo"),
-    Kind(name="echo-slow", weight=8, task="echo", payload=_between("delay_seconds", 0.05, 3)),
-    Kind(name="event-loop", weight=6, task="probe-event-loop", payload=_lasting("sleep", 0.05, 8)),
+    Kind(name="echo", weight=40, task="echo", light=True),
+    Kind(name="echo-slow", weight=8, task="echo", light=True, payload=_between("delay_seconds", 0.05, 3)),
+    Kind(name="event-loop", weight=6, task="probe-event-loop", light=True, payload=_lasting("sleep", 0.05, 8)),
     Kind(name="thread", weight=6, task="probe-thread", payload=_lasting("sleep", 0.05, 6)),
     Kind(name="thread-prints", weight=2, task="probe-thread", payload=_does("print")),
     Kind(name="process", weight=8, task="probe", payload=_does("return")),
@@ -91,8 +92,8 @@ KINDS = (
         options=_has(timeout_seconds=0.5),
         ends=frozenset({"failed:timeout"}),
     ),
-    Kind(name="scheduled", weight=6, task="echo", options=_between("delay_seconds", 0.5, 12)),
-    Kind(name="scheduled-at", weight=4, task="probe-event-loop", options=_between("starts_in", 0.5, 12)),
+    Kind(name="scheduled", weight=6, task="echo", light=True, options=_between("delay_seconds", 0.5, 12)),
+    Kind(name="scheduled-at", weight=4, task="probe-event-loop", light=True, options=_between("starts_in", 0.5, 12)),
     Kind(
         name="deadline",
         weight=5,
@@ -104,6 +105,7 @@ KINDS = (
         name="cancelled-scheduled",
         weight=3,
         task="echo",
+        light=True,
         options=_has(delay_seconds=3600),
         ends=CANCELLED,
         cancelled_after=(0, 4),

@@ -12,6 +12,8 @@ from chaos.kinds import KINDS, Kind, note_field
 KEYED, STUBBORN = 0.9, 0.85
 REPEATED = 0.15
 SURVEYED = 0.3
+#: Jobs a second up to which every kind has its part; what is beyond is made of light kinds alone.
+MIXED_RATE = 10.0
 
 
 class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,12 +44,21 @@ def make_plan(seed: int, *, seconds: float, rate: float, longest: float) -> list
     """Return the jobs of a load of `seconds`, about `rate` a second, none working for longer than `longest`."""
     random = Random(seed)
     plan: list[PlannedJob] = []
+    weights = weights_at(rate)
     at = random.expovariate(rate)
     while at < seconds:
-        [kind] = random.choices(KINDS, weights=[kind.weight for kind in KINDS])
+        [kind] = random.choices(KINDS, weights=weights)
         plan.append(_planned(random, kind, f"{seed}-{len(plan)}", at, longest))
         at += random.expovariate(rate)
     return plan
+
+
+def weights_at(rate: float) -> list[float]:
+    """Return each kind's weight at so many jobs a second: beyond `MIXED_RATE`, heavy kinds do not come more often."""
+    light = sum(kind.weight for kind in KINDS if kind.light)
+    heavy = sum(kind.weight for kind in KINDS) - light
+    beyond = max(0.0, rate / MIXED_RATE - 1) * (light + heavy)
+    return [kind.weight * (1 + beyond / light if kind.light else 1) for kind in KINDS]
 
 
 def extra(kind: Kind, note: str) -> PlannedJob:
