@@ -1,13 +1,15 @@
 """The client: lives through each planned job with it, and notes every request and answer."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from random import Random
 from typing import Any
 
-import httpx2
+import msgspec
 
 from chaos.history import Answered, Journal, Planned, Verb
+from chaos.http import Client, Response
 from chaos.kinds import Kind
 from chaos.plan import PlannedJob, extra
 
@@ -15,19 +17,19 @@ FINAL = ("succeeded", "failed", "cancelled")
 WAIT_SECONDS = 10
 #: What a request may take beyond the time it is asked to wait; longer than the API itself ever takes to refuse.
 ANSWER_SECONDS = 8.0
-PAUSE_SECONDS = 0.25
+#: After a refusal, doubled with each: as many as a fault has kept waiting must not come back all at once, and again.
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 2.0
+#: An answer that nothing has changed which comes so much sooner than asked for: too many wait already.
+EARLY_SECONDS = 1.0
 ARTIFACT = "note.txt"
 
 
 class Load:
     """Any number of jobs, each with a coroutine that follows it; speaks to every API in turn."""
 
-    def __init__(self, urls: Sequence[str], journal: Journal) -> None:
+    def __init__(self, ports: Sequence[int], journal: Journal) -> None:
         self._journal = journal
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=50)
-        self._clients = [
-            httpx2.AsyncClient(base_url=url, timeout=ANSWER_SECONDS, limits=limits, trust_env=False) for url in urls
-        ]
+        self._clients = [Client("127.0.0.1", port) for port in ports]
         self._lives: set[asyncio.Task[None]] = set()
         self._mistakes: list[BaseException] = []
         self.submitted = 0
@@ -72,24 +74,35 @@ class Load:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
         for client in self._clients:
-            await client.aclose()
+            client.close()
 
-    async def call(self, verb: Verb, note: str, api: int, path: str, **request: Any) -> Answered:
+    async def call(
+        self,
+        verb: Verb,
+        note: str,
+        api: int,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        seconds: float = ANSWER_SECONDS,
+    ) -> Answered:
         """Send one request, and note it and its answer."""
         number = self._journal.invoke(verb, note, api % len(self._clients))
         client = self._clients[api % len(self._clients)]
         method = "POST" if verb in ("submit", "cancel") else "GET"
         try:
-            answer = _answered(verb, number, await client.request(method, path, **request), self._journal.now)
-        except (httpx2.TransportError, httpx2.StreamError):
+            response = await client.request(method, path, headers=headers or {}, body=body, seconds=seconds)
+            answer = _answered(verb, number, response, self._journal.now())
+        except OSError:
             answer = Answered(call=number, at=self._journal.now(), status=0)
         self._journal.note(answer)
         return answer
 
     async def submit(self, job: PlannedJob, body: dict[str, Any], api: int) -> Answered:
         """Submit a job once."""
-        headers = {"Idempotency-Key": job.key} if job.key else {}
-        return await self.call("submit", job.note, api, "/v1/jobs", json=body, headers=headers)
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": job.key} if job.key else {})
+        return await self.call("submit", job.note, api, "/v1/jobs", headers=headers, body=msgspec.json.encode(body))
 
     async def _live(self, job: PlannedJob) -> None:
         body = job.body(self._journal.now() + self._journal.epoch)
@@ -110,13 +123,9 @@ class Load:
         accepted = await self._acknowledged(job, body)
         if accepted is None:
             return
-        cancelling = asyncio.create_task(self._cancel(job, accepted.job_id))
-        try:
-            last = await self.until_ended(job.note, accepted, job.api)
-        finally:
-            if job.cancel_after is None:
-                cancelling.cancel()
-        await asyncio.gather(cancelling, return_exceptions=True)
+        last, _ = await asyncio.gather(
+            self.until_ended(job.note, accepted, job.api), self._cancel(job, accepted.job_id)
+        )
         if last.state == "succeeded":
             await self._fetch(job, accepted.job_id)
         self.ended += 1
@@ -125,27 +134,27 @@ class Load:
             await self.call("look", job.note, job.api + 1, f"/v1/jobs/{accepted.job_id}")
 
     async def _acknowledged(self, job: PlannedJob, body: dict[str, Any]) -> Answered | None:
-        api = job.api
+        api, pauses = job.api, _pauses(job.note)
         while True:
             answer = await self.submit(job, body, api)
-            if answer.status == httpx2.codes.ACCEPTED:
+            if answer.status == HTTPStatus.ACCEPTED:
                 return answer
             if not (job.stubborn and job.key):
                 return None
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(next(pauses))
             api += 1
 
     async def until_ended(self, note: str, seen: Answered, api: int) -> Answered:
         """Wait for the end of a job, again and again, through whichever API answers."""
-        last = seen
+        last, pauses = seen, _pauses(note)
         while last.state not in FINAL:
             headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": f'"{last.version}-{last.state}"'}
-            path = f"/v1/jobs/{seen.job_id}"
-            answer = await self.call("look", note, api, path, headers=headers, timeout=WAIT_SECONDS + ANSWER_SECONDS)
-            if answer.status == httpx2.codes.OK:
-                last = answer
-            elif answer.status != httpx2.codes.NOT_MODIFIED:
-                await asyncio.sleep(PAUSE_SECONDS)
+            path, asked = f"/v1/jobs/{seen.job_id}", self._journal.now()
+            answer = await self.call("look", note, api, path, headers=headers, seconds=WAIT_SECONDS + ANSWER_SECONDS)
+            if answer.status == HTTPStatus.OK:
+                last, pauses = answer, _pauses(note)
+            elif answer.status != HTTPStatus.NOT_MODIFIED or answer.at - asked < EARLY_SECONDS:
+                await asyncio.sleep(next(pauses))
                 api += 1
         return last
 
@@ -161,20 +170,27 @@ class Load:
             await self._insist("artifact", job, f"/v1/jobs/{job_id}/artifacts/{ARTIFACT}")
 
     async def _insist(self, verb: Verb, job: PlannedJob, path: str) -> None:
-        api = job.api
+        api, pauses = job.api, _pauses(job.note)
         while (await self.call(verb, job.note, api, path)).status in (0, 408, 503):
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(next(pauses))
             api += 1
 
 
-def _answered(verb: Verb, number: int, answer: httpx2.Response, now: Callable[[], float]) -> Answered:
-    at, status = now(), answer.status_code
+def _pauses(note: str) -> Iterator[float]:
+    random, longest = Random(note), SHORTEST_PAUSE_SECONDS
+    while True:
+        yield longest * random.uniform(0.5, 1)
+        longest = min(LONGEST_PAUSE_SECONDS, longest * 2)
+
+
+def _answered(verb: Verb, number: int, answer: Response, at: float) -> Answered:
+    status = answer.status
     if verb in ("result", "artifact"):
-        return Answered(call=number, at=at, status=status, body=answer.text)
-    tag = answer.headers.get("ETag", "").strip('"')
-    if not tag or "json" not in answer.headers.get("Content-Type", ""):
+        return Answered(call=number, at=at, status=status, body=answer.body.decode(errors="replace"))
+    tag = answer.headers.get("etag", "").strip('"')
+    if not tag or "json" not in answer.headers.get("content-type", ""):
         return Answered(call=number, at=at, status=status)
-    job = answer.json()
+    job = msgspec.json.decode(answer.body)
     version, _, _ = tag.partition("-")
     return Answered(
         call=number,

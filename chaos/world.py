@@ -68,7 +68,7 @@ async def make_world(options: Options, folder: Path, servers: Servers) -> AsyncI
         cleanup.callback(_end, fleet)
         journal = Journal(folder / "history.jsonl", seed=options.seed, lease_seconds=options.lease_seconds)
         cleanup.callback(journal.close)
-        load = Load([api.url for api in fleet.apis], journal)
+        load = Load([api.port for api in fleet.apis], journal)
         cleanup.push_async_callback(load.close)
         store = StoreReader(servers.postgresql.postgres_url(own))
         cleanup.callback(store.close)
