@@ -1,6 +1,7 @@
 """What is known of each job: what the client planned and saw, and what the store holds at the end."""
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from functools import cached_property
 
@@ -88,6 +89,21 @@ class Evidence:
     def strangers(self) -> list[JobRow]:
         """Rows of jobs that nobody has planned."""
         return [row for row in self.rows.jobs if _note(row) not in self.history.planned]
+
+    @cached_property
+    def submits(self) -> list[Call]:
+        """The submits of all jobs, in the order in which they were sent."""
+        return [call for call in self.history.calls if call.verb == "submit"]
+
+    def submits_between(self, begin: float, end: float) -> list[Call]:
+        """Return the submits that were sent after one time of the history and before another."""
+        first = bisect_right(self.submits, begin, key=lambda call: call.invoked)
+        return self.submits[first : bisect_left(self.submits, end, key=lambda call: call.invoked)]
+
+    @cached_property
+    def starts(self) -> dict[tuple[str, int], float]:
+        """When each attempt of each job started, by the store's clock."""
+        return {(attempt.job_id, attempt.number): attempt.started_at for attempt in self.rows.attempts}
 
     def wall(self, at: float) -> float:
         """Turn a time of the history into one of the store."""

@@ -4,7 +4,7 @@ All times are seconds of the monotonic clock; `epoch` is what turns them into th
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,11 +194,11 @@ class History(msgspec.Struct, kw_only=True):
 def read(path: Path) -> History:
     """Return the history in a file; a last line that was cut off is left out."""
     decoder = msgspec.json.Decoder(Event)
-    lines = path.read_bytes().split(b"\n")
-    return gather([decoder.decode(line) for line in lines[:-1]])
+    with path.open("rb") as lines:
+        return gather(decoder.decode(line) for line in lines if line.endswith(b"\n"))
 
 
-def gather(events: list[Event]) -> History:
+def gather(events: Iterable[Event]) -> History:
     """Return the history that events make up."""
     history = History(planned={}, calls=[], faults=[], ended=[], slowed=[])
     invoked: dict[int, Invoked] = {}

@@ -104,15 +104,14 @@ def _targets(evidence: Evidence) -> Targets:
 
 def _submits_under(evidence: Evidence, broken: str) -> list[Call]:
     """Return the submits that were answered, or given up, while this alone was broken."""
-    calls = [call for call in evidence.history.calls if call.verb == "submit"]
     faults = [(fault, BY_NAME[fault.name].hits) for fault in evidence.history.faults]
     windows = [(fault.held, fault.undoing) for fault, hits in faults if hits == broken and fault.held and fault.undoing]
     others = [(fault.began, (fault.healed or inf) + AFTERMATH_SECONDS) for fault, hits in faults if hits != broken]
     return [
         call
-        for call in calls
-        if any(begin < call.invoked < end for begin, end in windows)
-        and not any(begin < call.invoked < end for begin, end in others)
+        for begin, end in windows
+        for call in evidence.submits_between(begin, end)
+        if not any(begin < call.invoked < end for begin, end in others)
     ]
 
 
@@ -121,8 +120,7 @@ def _of_fault(evidence: Evidence, name: str, faults: Sequence[Fault]) -> OfFault
         call
         for fault in faults
         if fault.held is not None and fault.undoing is not None
-        for call in evidence.history.calls
-        if call.verb == "submit" and fault.held < call.invoked < fault.undoing
+        for call in evidence.submits_between(fault.held, fault.undoing)
     ]
     return OfFault(
         name=name,
@@ -153,9 +151,8 @@ def _fresh(fault: Fault) -> list[tuple[str, int]]:
 
 
 def _next_starts(evidence: Evidence, fault: Fault, attempts: Iterable[tuple[str, int]]) -> list[float]:
-    started = {(attempt.job_id, attempt.number): attempt.started_at for attempt in evidence.rows.attempts}
     hit = evidence.wall(fault.held or fault.began)
-    nexts = [started.get((job_id, number + 1)) for job_id, number in attempts]
+    nexts = [evidence.starts.get((job_id, number + 1)) for job_id, number in attempts]
     return [max(0.0, start - hit) for start in nexts if start is not None]
 
 
