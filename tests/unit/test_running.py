@@ -7,6 +7,7 @@ import pytest
 from offload_shared import tasks
 from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure
 from offload_worker import watchdog
+from offload_worker.runners import family
 from offload_worker.runners.call import LONGEST_DETAIL, failed, sentence
 from offload_worker.runners.family import Snapshot, Use
 from offload_worker.runners.frames import BrokenFrame, FrameBuffer
@@ -77,6 +78,30 @@ def test_the_watchdog_ends_what_is_out_of_time() -> None:
     outcome = running.outcome_of_stop()
     assert isinstance(outcome, Failed)
     assert Failure.TIMEOUT == outcome.failure
+
+
+def test_the_watchdog_reads_the_machines_processes_only_while_a_job_runs_in_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def snapshot() -> Snapshot:
+        nonlocal looks
+        looks += 1
+        return NOW
+
+    monkeypatch.setattr(family, "snapshot", snapshot)
+    running, here, child = Running(), attempt(timeout_seconds=0.0), attempt()
+    here.begin()
+    child.measured_by(lambda _: Use(memory_mb=101, cpu_seconds=0))
+
+    with running.watch(here):
+        watchdog.watch(running, memory_mb=1000)
+    assert (0, Stop.TIMEOUT) == (looks, here.stopped)
+
+    with running.watch(child):
+        watchdog.watch(running, memory_mb=1000)
+    assert (1, Stop.OUT_OF_MEMORY) == (looks, child.stopped)
 
 
 def test_the_watchdog_ends_what_uses_too_much_memory_and_remembers_the_peak() -> None:

@@ -49,7 +49,7 @@ class RunningAttempt:
         self._stopped: Stop | None = None
         self._stopper: Callable[[], object] = _nothing
         self._progress: Progress | None = None
-        self._measure: Callable[[Snapshot], Use | None] = lambda _: None  # can be told of a process only
+        self._measure: Callable[[Snapshot], Use | None] | None = None  # can be told of a process only
 
     def begin(self) -> None:
         """Let the attempt's time run from now on: what it took to make ready for it was its worker's."""
@@ -85,9 +85,14 @@ class RunningAttempt:
         """Say how to tell what the attempt uses."""
         self._measure = measure
 
+    @property
+    def measurable(self) -> bool:
+        """Whether it can be told what the attempt uses."""
+        return self._measure is not None
+
     def sample(self, seen: Snapshot) -> None:
         """Measure what the attempt uses, where that can be told, and remember the peak."""
-        used = self._measure(seen)
+        used = self._measure(seen) if self._measure else None
         if used is not None:
             self.memory_mb = used.memory_mb
             self.peak_memory_mb = max(used.memory_mb, self.peak_memory_mb or 0.0) or None  # 0: it has just ended

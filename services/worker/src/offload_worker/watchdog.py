@@ -20,7 +20,8 @@ def watch(running: Running, memory_mb: float) -> None:
     attempts = running.all()
     if not attempts:
         return
-    seen = family.snapshot()
+    # Where all run in the worker itself there is nothing to measure, and no reason to read all the machine's processes.
+    seen = family.snapshot() if any(attempt.measurable for attempt in attempts) else Snapshot(())
     for attempt in attempts:
         try:
             check(attempt, seen)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -91,20 +90,21 @@ def snapshot() -> Snapshot:
 def process(pid: int) -> Process | None:
     """Look at one process; None when it is gone."""
     if sys.platform == "linux":
-        return _read(Path(f"/proc/{pid}/stat"))
+        return _read(f"/proc/{pid}/stat")
     return snapshot().processes.get(pid)
 
 
 def _linux() -> Iterator[Process]:
     # psutil reads the same files, but for each question anew: ten times a second that is felt.
     for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
-        if name.isdecimal() and (found := _read(Path("/proc", name, "stat"))):
+        if name.isdecimal() and (found := _read(f"/proc/{name}/stat")):
             yield found
 
 
-def _read(path: Path) -> Process | None:
+def _read(path: str) -> Process | None:
     try:
-        content = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path would cost more than the kernel does
+            content = file.read()
     except OSError:  # ended meanwhile
         return None
     pid = int(content[: content.index(b" ")])
