@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import uvloop
+
 from chaos.proxy import Proxy
 
 Order = Literal["cut", "stall", "half_open", "heal"]
@@ -64,4 +66,4 @@ async def serve(host: str, target: int, port: int) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+        uvloop.run(serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
