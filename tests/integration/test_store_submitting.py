@@ -1,6 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import event
+
 from offload_shared.job import JobState
 from offload_shared.store import jobs
 from offload_shared.store.database import Database
@@ -46,6 +48,21 @@ def test_the_same_key_twice_in_one_call_makes_one_job(database: Database) -> Non
 
     assert first.id == second.id
     assert [False, True] == [first.replayed, second.replayed]
+
+
+def test_however_many_are_repeated_in_one_call_they_are_looked_up_at_once(database: Database) -> None:
+    new = [new_job(tenant=f"t{n % 2}", idempotency_key=f"k{n}", fingerprint="a") for n in range(50)]
+    repeated = [new_job(tenant=each.tenant, idempotency_key=each.idempotency_key, fingerprint="a") for each in new]
+    jobs.add(database, new)
+    statements: list[str] = []
+    event.listen(
+        database._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2].split()[0])
+    )
+
+    answers = jobs.add(database, repeated)
+
+    assert [each.id for each in new] == [each.id for each in answers]
+    assert 1 == statements.count("SELECT")
 
 
 def test_tenants_do_not_share_keys_nor_see_each_others_jobs(database: Database) -> None:

@@ -1,12 +1,12 @@
 """What the API does with jobs: adds them, reads them, cancels them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
@@ -35,7 +35,8 @@ def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
         rows = connection.execute(_insert(database), [_row(new) for new in sorted(jobs, key=_key_order)])
         added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
         # Two jobs of one call may carry one key: the second finds the first.
-        return [added.get(new.id) or _earlier(connection, new) for new in jobs]
+        earlier = _earlier(connection, [new for new in jobs if new.id not in added])
+        return [added.get(new.id) or _replayed(new, earlier[new.tenant, new.idempotency_key]) for new in jobs]
 
     return database.write(work)
 
@@ -82,10 +83,19 @@ def _row(new: NewJob) -> dict[str, Any]:
     }
 
 
-def _earlier(connection: Connection, new: NewJob) -> Added:
-    same_key = (job.c.tenant == new.tenant) & (job.c.idempotency_key == new.idempotency_key)
-    row = connection.execute(select(job.c.id, job.c.fingerprint).where(same_key)).one()
-    return Added(row.id, replayed=row.fingerprint == new.fingerprint, conflict=row.fingerprint != new.fingerprint)
+def _earlier(connection: Connection, repeated: Sequence[NewJob]) -> Mapping[tuple[str, str | None], Any]:
+    """Return the jobs that have the keys of these, in one statement: after an outage everybody repeats at once."""
+    if not repeated:
+        return {}
+    keys = [(new.tenant, new.idempotency_key) for new in repeated]
+    same_key = tuple_(job.c.tenant, job.c.idempotency_key).in_(keys)
+    rows = connection.execute(select(job.c.tenant, job.c.idempotency_key, job.c.id, job.c.fingerprint).where(same_key))
+    return {(row.tenant, row.idempotency_key): row for row in rows.all()}
+
+
+def _replayed(new: NewJob, earlier: Any) -> Added:
+    same = bool(earlier.fingerprint == new.fingerprint)
+    return Added(earlier.id, replayed=same, conflict=not same)
 
 
 def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
