@@ -54,7 +54,7 @@ failpoints: $(READY) ## Reach each crash point on purpose, with a kill, an error
 	@$(BIN)/python -m tests.servers
 	@$(BIN)/pytest tests/failpoints $(PYTEST)
 
-bench-latency: $(READY) ## Measure what computing outside the web process buys; renews docs/latency.md; ARGS=--quick
+bench-latency: $(READY) ## Measure what computing outside the web process buys; writes docs/latency.md; ARGS=--quick
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
 bench-cancel: $(READY) ## Measure how long a cancel takes while every core computes; ARGS="--broker=amqp://... --store=..."

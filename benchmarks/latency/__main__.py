@@ -13,9 +13,10 @@ from benchmarks.latency.figures import Figures
 from benchmarks.latency.measure_latency import Latency, Place
 from benchmarks.latency.measure_throughput import Means
 from benchmarks.latency.plan import Plan, full, quick
-from benchmarks.latency.processes import REPOSITORY
 from benchmarks.latency.work import Kind, iterations_per_second
+from benchmarks.page import DOCS, write_page
 
+TEMPLATE = Path(__file__).with_name("page.md")
 KINDS: tuple[Kind, ...] = ("python", "c")
 #: More than the load generator's connections.
 OPEN_FILES = 1024
@@ -23,7 +24,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Measure, print, and renew the page and its plot."""
+    """Measure, print, and write the page and its plot."""
     arguments = _arguments()
     plan = quick() if arguments.quick else full(arguments.rounds)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,8 +40,8 @@ def main() -> None:
                 print("No file was changed: the figures of --quick are not worth showing.")
             else:
                 plot.draw(figures, arguments.docs / "latency.svg")
-                report.replace_figures(arguments.docs / "latency.md", part)
-                print(f"Renewed {arguments.docs / 'latency.md'} and latency.svg beside it.")
+                write_page(arguments.docs / "latency.md", TEMPLATE, part)
+                print(f"Wrote {arguments.docs / 'latency.md'} and latency.svg beside it.")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     print(f"It took {time.monotonic() - started:.0f} s.")
@@ -49,7 +50,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.latency",
-        description=f"{__doc__} Everything runs on this machine's loopback; it takes about six minutes. "
+        description=f"{__doc__} Everything runs on this machine's loopback; it takes about twelve minutes. "
         "Run it while nothing else computes: whatever does, disturbs the figures.",
     )
     parser.add_argument(
@@ -62,15 +63,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="only show that it works, in under 40 s: one round of few and small cells, and no file is changed",
+        help="only show that it works, in about a minute: one round of few and small cells, and no file is changed",
     )
     parser.add_argument(
         "--docs",
         type=Path,
-        default=REPOSITORY / "docs",
+        default=DOCS,
         metavar="FOLDER",
-        help="the folder with the latency.md to renew, between its two markers; latency.svg is written beside it; "
-        "default: the repository's docs",
+        help="where to write latency.md and latency.svg; default: the repository's docs",
     )
     return parser.parse_args()
 

@@ -1,24 +1,19 @@
-"""The app to compare with: it computes in its own process, inside the request or on a thread. Its own program."""
+"""The app to compare with: Offload's API with two more routes, which compute in its own process. Its own program."""
 
 import logging
-import socket
+import os
 
-import uvicorn
-from litestar import Litestar, Response, get
+from litestar import get
 
 from benchmarks.latency.work import compute
+from offload_api.app import create_app
+from offload_api.main import connect
+from offload_api.server import Server, listening_socket
+from offload_api.settings import ApiSettings
+from offload_shared.settings import load
 
-BACKLOG = 2048
 #: Longer than any stall: a connection closed for idleness while the loop was busy would count as an error.
 KEEP_ALIVE_SECONDS = 300
-
-_HEADERS = {"Cache-Control": "no-store"}
-
-
-@get("/live")
-async def live() -> Response[bytes]:
-    """Answer what Offload's GET /health/live answers, in the same way."""
-    return Response(b'{"status":"ok"}', media_type="application/json", headers=_HEADERS)
 
 
 @get("/in-request")
@@ -34,26 +29,16 @@ def on_thread(amount: int) -> int:
 
 
 def main() -> None:
-    """Serve on a free port of loopback, as Offload's API is served, and print where."""
-    app = Litestar([live, in_request, on_thread], logging_config=None, openapi_config=None)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=1,
-    )
+    """Serve as `offload-api` does, with its settings from the environment."""
     logging.basicConfig(level=logging.INFO)
-    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
-        print(f"listens on http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
-        uvicorn.Server(config).run([listening])
+    settings = load(ApiSettings, os.environ)
+    services = connect(settings)
+    app = create_app(services)
+    app.register(in_request)
+    app.register(on_thread)
+    server = Server(app, services)
+    server.config.timeout_keep_alive = KEEP_ALIVE_SECONDS
+    server.run(sockets=[listening_socket(settings)])
 
 
 if __name__ == "__main__":

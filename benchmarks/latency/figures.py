@@ -38,6 +38,10 @@ class Figures:
         """Return one part of a cell's latency, in milliseconds."""
         return Spread.of(part(each) for each in self.latencies[place, jobs])
 
+    def fewest_requests(self) -> int:
+        """Return how many requests there were in the window that had the fewest."""
+        return min(each.requests for rounds in self.latencies.values() for each in rounds)
+
     def throughput(self, means: Means, kind: Kind, count: int) -> Spread:
         """Return a cell's throughput, in jobs a second."""
         return Spread.of(self.throughputs[means, kind, count])
@@ -51,6 +55,16 @@ def p50(latency: Latency) -> float:
 def p99(latency: Latency) -> float:
     """Return the latency that 99 of 100 requests did not exceed, in milliseconds."""
     return latency.p99
+
+
+def unanswered(latency: Latency) -> float:
+    """Return the share of requests that waited for their answers when the last job had ended."""
+    return latency.unanswered
+
+
+def job_seconds(latency: Latency) -> float:
+    """Return the seconds that a job took, as its client saw it."""
+    return latency.job_seconds
 
 
 def highest(latency: Latency) -> float:

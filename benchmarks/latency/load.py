@@ -1,6 +1,6 @@
 """The load generator: sends light requests at a fixed pace and notes how long each took. A process of its own.
 
-    python -m benchmarks.latency.load http://127.0.0.1:8000/health/live
+    python -m benchmarks.latency.load http://127.0.0.1:8000/v1/jobs/01a211e39eff7db5a8678c7bee86bce5
 
 It prints `ready`, sends until its standard input ends, then prints a JSON list of `[intended, milliseconds]`, where
 `intended` is the time of `time.monotonic()` at which the request was due.
@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 #: Of all connections together.
-REQUESTS_PER_SECOND = 100
-#: So many that a request seldom waits for its connection's last answer: each has one due every 4 s. With few, a stall
+REQUESTS_PER_SECOND = 150
+#: So many that a request seldom waits for its connection's last answer: each has one due every 2.7 s. With few, a stall
 #: would also delay requests that are due after it, and the server would seem slower than it is.
 CONNECTIONS = 400
 #: Far more than any stall.

@@ -62,7 +62,7 @@ def _draw_latency(figures: Figures, axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    axes.set_title("Latency of a light GET, ms")
+    axes.set_title("Latency of GET /v1/jobs/{id}, ms")
     _finish(axes, figures.plan.jobs, "CPU-bound jobs at once", labels)
 
 

@@ -1,21 +1,16 @@
-"""Writes the figures as Markdown, and into the page that shows them."""
+"""Writes the figures as Markdown."""
 
-import os
-import platform
-import sys
-from datetime import date
-from pathlib import Path
-
-from benchmarks.latency.figures import Figures, Spread, highest, p50, p99
+from benchmarks.latency.drawbacks import drawbacks
+from benchmarks.latency.figures import Figures, Spread, highest, job_seconds, p50, p99, unanswered
 from benchmarks.latency.measure_latency import Place
 from benchmarks.latency.measure_throughput import Means
 from benchmarks.latency.work import Kind
-
-BEGIN = "<!-- figures: written by make bench-latency -->"
-END = "<!-- end of figures -->"
+from benchmarks.page import number, where_and_when
 
 #: Of the throughput that a thread has alone on a core.
 UNDISTURBED_SHARE = 0.9
+#: Of a window's requests, unanswered at its end: then they queue up, and no latency is the place's own.
+OVERLOAD_SHARE = 0.25
 
 #: The columns of throughput, from left to right.
 COLUMNS: tuple[tuple[Kind, Means], ...] = (
@@ -28,26 +23,22 @@ WORK: dict[Kind, str] = {"python": "pure Python", "c": "C without the GIL"}
 
 
 def page_part(figures: Figures) -> str:
-    """Return everything on the page that a run renews."""
-    parts = (_circumstances(figures), disturbance(figures), latency_table(figures), throughput_table(figures))
+    """Return everything on the page that a run decides."""
+    parts = (
+        _circumstances(figures),
+        disturbance(figures),
+        latency_table(figures),
+        _overload(figures),
+        throughput_table(figures),
+        "## What speaks against it\n\n" + "\n".join(f"- {each}" for each in drawbacks(figures)),
+    )
     return "\n\n".join(part for part in parts if part)
-
-
-def replace_figures(page: Path, part: str) -> None:
-    """Put `part` between the page's two markers; raises `ValueError` when it lacks one."""
-    text = page.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        msg = f"{page} has no {BEGIN!r} followed by {END!r}"
-        raise ValueError(msg)
-    page.write_text(f"{before}{BEGIN}\n\n{part}\n\n{END}{after}")
 
 
 def summary(figures: Figures) -> str:
     """Return the core of it in a sentence: the 99th percentiles under the largest load."""
     count = figures.plan.jobs[-1]
-    shares = (f"{_number(figures.latency(place, count, p99).median)} ms {place}" for place in Place)
+    shares = (f"{number(figures.latency(place, count, p99).median)} ms {place}" for place in Place)
     return f"With {count} jobs at once, 99 of 100 requests took at most: {', '.join(shares)}."
 
 
@@ -59,21 +50,23 @@ def disturbance(figures: Figures) -> str | None:
     if measured >= UNDISTURBED_SHARE * alone:
         return None
     return (
-        f"**Other processes disturbed this run**: one thread did {_number(measured)} jobs/s where alone on a core it "
-        f"does {_number(alone)}.\nThe figures of throughput suffer most. Repeat the run while nothing else computes."
+        f"**Other processes disturbed this run**: one thread did {number(measured)} jobs/s where alone on a core it "
+        f"does {number(alone)}.\nThe figures of throughput suffer most. Repeat the run while nothing else computes."
     )
 
 
 def latency_table(figures: Figures) -> str:
     """Return milliseconds for each place and number of jobs."""
     lines = [
-        "| jobs run | how many | p50, ms | p99, ms | slowest, ms |",
-        "|---|---:|---:|---:|---:|",
+        "| jobs run | how many | p50, ms | p99, ms | slowest, ms | a job took, s |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for place in Place:
         for count in figures.plan.jobs:
-            cells = (_spread(figures.latency(place, count, part)) for part in (p50, p99, highest))
-            lines.append(f"| {place} | {count} | {' | '.join(cells)} |")
+            cells = [_spread(figures.latency(place, count, part)) for part in (p50, p99, highest)]
+            cells.append(_spread(figures.latency(place, count, job_seconds)) if count else "")
+            mark = " *" if _overloaded(figures, place, count) else ""
+            lines.append(f"| {place} | {count}{mark} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -90,24 +83,27 @@ def throughput_table(figures: Figures) -> str:
 
 
 def _circumstances(figures: Figures) -> str:
-    # The date of the run on the machine's own calendar: nobody compares it across time zones.
-    today = date.today().isoformat()  # noqa: DTZ011
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    python = f"{platform.python_implementation()} {platform.python_version()}"
     rounds = figures.plan.rounds
     return (
-        f"Measured on {today} on a machine with {cores} cores ({platform.machine()}, {sys.platform}), {python}, "
-        f"in {rounds} round{'s' if rounds > 1 else ''}.\n"
-        "A figure is the median of the rounds; the lowest and the highest are in brackets."
+        f"{where_and_when()}, in {rounds} round{'s' if rounds > 1 else ''}.\n"
+        f"Each round times {figures.fewest_requests():,} requests or more for each row. A figure is the median of the "
+        "rounds; the lowest and the highest are in brackets."
+    )
+
+
+def _overloaded(figures: Figures, place: Place, count: int) -> bool:
+    return figures.latency(place, count, unanswered).median > OVERLOAD_SHARE
+
+
+def _overload(figures: Figures) -> str | None:
+    """Return the legend of the rows that say how long the benchmark lasted rather than how long a request takes."""
+    if not any(_overloaded(figures, place, count) for place in Place for count in figures.plan.jobs):
+        return None
+    return (
+        f"\\* Requests came faster than they were answered: more than {OVERLOAD_SHARE:.0%} of them still waited when "
+        "the last job ended.\nWith longer windows these latencies would be longer."
     )
 
 
 def _spread(spread: Spread) -> str:
-    return f"{_number(spread.median)} ({_number(spread.low)} to {_number(spread.high)})"
-
-
-def _number(value: float) -> str:
-    """Return about three digits: nothing here is more exact."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{number(spread.median)} ({number(spread.low)} to {number(spread.high)})"
