@@ -1,0 +1,1 @@
+"""Measures how long a cancel takes while every core computes and jobs come and go."""
