@@ -41,6 +41,11 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent."""
+    return f"{share * 100:.0f} %"
+
+
 def percentile(ordered: list[float], share: float) -> float:
     """Return the lowest of the sorted values that at least this share of them does not exceed."""
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]

@@ -3,7 +3,7 @@
 from benchmarks.latency.figures import Figures, highest, job_seconds, p99
 from benchmarks.latency.measure_latency import Place
 from benchmarks.latency.measure_throughput import Means
-from benchmarks.page import number
+from benchmarks.page import number, percent
 
 #: Closer than this, two figures are the same.
 NOTICEABLE_SHARE = 0.02
@@ -13,7 +13,7 @@ UNNOTICED_MS = 50
 
 def drawbacks(figures: Figures) -> list[str]:
     """Return a sentence for each drawback that these figures show."""
-    found = (each(figures) for each in (_c_on_threads, _one_by_one, _load_on_the_api, _duration, _few_jobs))
+    found = (each(figures) for each in (_c_on_threads, _one_by_one, _load_on_the_api, _duration, _few_jobs, _refused))
     return [sentence for sentence in found if sentence]
 
 
@@ -24,8 +24,8 @@ def _c_on_threads(figures: Figures) -> str:
     rates = f"{number(threads)} jobs/s on {count} threads of one process, {number(offload)} in {count} worker slots"
     compared = _compared(offload, threads)
     return (
-        f"C code that releases the GIL does not need another process to use all cores: {rates} ({compared}). What the "
-        "worker adds for such code is limits, a cancel that ends it, and an API of which nothing dies with it."
+        f"C code that releases the GIL does not need another process to use all cores: {rates} ({compared}). What a "
+        "worker adds for such code is limits, a cancel that ends it, and an API that does not crash with it; not speed."
     )
 
 
@@ -68,9 +68,19 @@ def _few_jobs(figures: Figures) -> str | None:
     )
 
 
+def _refused(figures: Figures) -> str | None:
+    refused = figures.refused(Place.OFFLOAD)
+    if not refused:
+        return None
+    return (
+        f"Offload answered 503 to {refused} of the timed requests, as its store's answer took longer than 2.5 s. In "
+        "the other places the API was told to wait for it."
+    )
+
+
 def _compared(offload: float, threads: float) -> str:
     """Return by how many percent Offload differs from threads."""
     share = offload / threads - 1
     if abs(share) < NOTICEABLE_SHARE:
         return "the same"
-    return f"{abs(share):.0%} {'more' if share > 0 else 'fewer'} in Offload"
+    return f"{percent(abs(share))} {'more' if share > 0 else 'fewer'} in Offload"

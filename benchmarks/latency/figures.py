@@ -42,6 +42,10 @@ class Figures:
         """Return how many requests there were in the window that had the fewest."""
         return min(each.requests for rounds in self.latencies.values() for each in rounds)
 
+    def refused(self, place: Place) -> int:
+        """Return how many of all requests were answered 503."""
+        return sum(each.refused for (where, _), rounds in self.latencies.items() if where is place for each in rounds)
+
     def throughput(self, means: Means, kind: Kind, count: int) -> Spread:
         """Return a cell's throughput, in jobs a second."""
         return Spread.of(self.throughputs[means, kind, count])

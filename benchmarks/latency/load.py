@@ -2,8 +2,9 @@
 
     python -m benchmarks.latency.load http://127.0.0.1:8000/v1/jobs/01a211e39eff7db5a8678c7bee86bce5
 
-It prints `ready`, sends until its standard input ends, then prints a JSON list of `[intended, milliseconds]`, where
-`intended` is the time of `time.monotonic()` at which the request was due.
+It prints `ready`, sends until its standard input ends, then prints a JSON list of `[intended, milliseconds, refused]`,
+where `intended` is the time of `time.monotonic()` at which the request was due, and `refused` says that the answer was
+503: the API's own when its store does not answer in time.
 
 Coordinated omission: a client that waits for an answer before it sends the next request sends few requests while the
 server stalls, and so hardly notices the stall. Here each request has a time at which it is due, fixed in advance, and
@@ -29,8 +30,9 @@ CONNECTIONS = 400
 TIMEOUT_SECONDS = 120
 
 OK = 200
+UNAVAILABLE = 503
 
-Sample = tuple[float, float]
+Sample = tuple[float, float, bool]
 
 
 class End:
@@ -68,16 +70,17 @@ class Pacer:
             end.wait_until(intended)
             if intended > end.at:
                 return samples
-            self._request()
-            samples.append((intended, (time.monotonic() - intended) * 1000))
+            refused = self._request()
+            samples.append((intended, (time.monotonic() - intended) * 1000, refused))
             intended += CONNECTIONS / REQUESTS_PER_SECOND
 
-    def _request(self) -> None:
+    def _request(self) -> bool:
         self._connection.request("GET", self._path)
         answer = self._connection.getresponse()
         body = answer.read()
-        if answer.status != OK:
+        if answer.status not in (OK, UNAVAILABLE):
             raise RuntimeError(f"GET {self._path} answered {answer.status}: {body!r}")
+        return answer.status == UNAVAILABLE
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class Latency:
     p99: float
     highest: float
     requests: int
+    refused: int  # of them, those that were answered 503
     unanswered: float  # the share of these requests that waited for their answers when the last job had ended
     job_seconds: float  # of the median job, as its client saw it; 0 without jobs
 
@@ -93,14 +94,15 @@ def _cell(url: str, run: jobs.Run, count: int, amount: int, least_seconds: float
         if not lanes:
             time.sleep(least_seconds)
         ended = time.monotonic()
-        due = [(intended, took) for intended, took in stop_load() if began <= intended <= ended]
-    ordered = sorted(took for _, took in due)
+        due = [sample for sample in stop_load() if began <= sample[0] <= ended]
+    ordered = sorted(took for _, took, _ in due)
     return Latency(
         p50=percentile(ordered, 0.5),
         p99=percentile(ordered, 0.99),
         highest=ordered[-1],
         requests=len(due),
-        unanswered=sum(intended + took / 1000 > ended for intended, took in due) / len(due),
+        refused=sum(refused for *_, refused in due),
+        unanswered=sum(intended + took / 1000 > ended for intended, took, _ in due) / len(due),
         job_seconds=statistics.median(job_seconds) if job_seconds else 0.0,
     )
 
@@ -121,7 +123,7 @@ def _load(url: str) -> Iterator[Callable[[], list[load.Sample]]]:
         output, _ = generator.communicate(timeout=2 * load.TIMEOUT_SECONDS)
         if generator.returncode:
             raise RuntimeError(f"the load generator ended with exit status {generator.returncode}")
-        return [(intended, took) for intended, took in json.loads(output)]
+        return [(intended, took, refused) for intended, took, refused in json.loads(output)]
 
     try:
         if generator.stdout.readline() != b"ready\n":

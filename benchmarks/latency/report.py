@@ -1,12 +1,16 @@
 """Writes the figures as Markdown."""
 
+import textwrap
+
 from benchmarks.latency.drawbacks import drawbacks
 from benchmarks.latency.figures import Figures, Spread, highest, job_seconds, p50, p99, unanswered
 from benchmarks.latency.measure_latency import Place
 from benchmarks.latency.measure_throughput import Means
 from benchmarks.latency.work import Kind
-from benchmarks.page import number, where_and_when
+from benchmarks.page import number, percent, where_and_when
 
+#: As long as the lines of the page around the figures.
+LINE = 128
 #: Of the throughput that a thread has alone on a core.
 UNDISTURBED_SHARE = 0.9
 #: Of a window's requests, unanswered at its end: then they queue up, and no latency is the place's own.
@@ -30,9 +34,13 @@ def page_part(figures: Figures) -> str:
         latency_table(figures),
         _overload(figures),
         throughput_table(figures),
-        "## What speaks against it\n\n" + "\n".join(f"- {each}" for each in drawbacks(figures)),
+        "## What speaks against it\n\n" + "\n".join(_item(each) for each in drawbacks(figures)),
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def _item(sentence: str) -> str:
+    return textwrap.fill(f"- {sentence}", LINE, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def summary(figures: Figures) -> str:
@@ -100,8 +108,8 @@ def _overload(figures: Figures) -> str | None:
     if not any(_overloaded(figures, place, count) for place in Place for count in figures.plan.jobs):
         return None
     return (
-        f"\\* Requests came faster than they were answered: more than {OVERLOAD_SHARE:.0%} of them still waited when "
-        "the last job ended.\nWith longer windows these latencies would be longer."
+        f"\\* Requests came faster than they were answered: over {percent(OVERLOAD_SHARE)} of them still waited when "
+        "the last job ended.\nThese latencies would grow with a longer window, and shrink with fewer requests."
     )
 
 
