@@ -57,7 +57,7 @@ failpoints: $(READY) ## Reach each crash point on purpose, with a kill, an error
 bench-latency: $(READY) ## Measure what computing outside the web process buys; writes docs/latency.md; ARGS=--quick
 	@$(BIN)/python -m benchmarks.latency $(ARGS)
 
-bench-cancel: $(READY) ## Measure how long a cancel takes while every core computes; ARGS="--broker=amqp://... --store=..."
+bench-cancel: $(READY) ## Measure how long a cancel takes under load; writes docs/cancelling.md; ARGS=--embedded (--help)
 	@$(BIN)/python -m benchmarks.cancelling $(ARGS)
 
 chaos: $(READY) ## Break everything under load and check every promise; SEED=4711 MINUTES=10 ARGS="--lease=5" (--help)

@@ -79,7 +79,9 @@ def measure(setup: Setup, plan: Plan, seed: int, folder: Path) -> Round:
     try:
         stack.environment |= SETTINGS
         stack.start_api()
-        stack.start_worker("--queue", "probe", "--slots", str(plan.busy + plan.at_once + LOAD_SLOTS))
+        slots = plan.busy + plan.at_once + LOAD_SLOTS
+        stack.start_worker("--queue", "probe", "--slots", str(slots))
+        _warm_up(stack, slots)
         neighbours = [_submitted(stack, "spin") for _ in range(plan.busy)]
         for job_id in neighbours:
             stack.reports(job_id)
@@ -93,6 +95,12 @@ def measure(setup: Setup, plan: Plan, seed: int, folder: Path) -> Round:
     finally:
         stack.close()
     return Round(cancels, load, busy_share, _Spent.now().foreign_share_since(before))
+
+
+def _warm_up(stack: Stack, slots: int) -> None:
+    """Have each slot's child do a job: a child imports its handlers when it starts."""
+    for job_id in [stack.probe("sleep", seconds=1) for _ in range(slots)]:
+        stack.ended(job_id)
 
 
 def _submitted(stack: Stack, action: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.cancelling.cancels import Cancel, Round
 from benchmarks.cancelling.plan import KINDS, Plan
 from benchmarks.cancelling.setups import EMBEDDED, Setup
-from benchmarks.page import cores, percentile, where_and_when
+from benchmarks.page import cores, percent, percentile, where_and_when
 
 #: What Offload promises of 99 in 100 cancels.
 PROMISED_SECONDS = 1.0
@@ -30,7 +30,7 @@ def disturbance(rounds: Rounds) -> str | None:
     if foreign < DISTURBING_SHARE:
         return None
     return (
-        f"**Other processes disturbed this run**: on embedded parts they took {foreign:.0%} of the cores' time.\n"
+        f"**Other processes disturbed this run**: on embedded parts they took {percent(foreign)} of the cores' time.\n"
         "Repeat the run while nothing else computes."
     )
 
@@ -83,7 +83,7 @@ def _loads(rounds: Rounds) -> str:
         requests, refused = (sum(getattr(each.load, name) for each in done) for name in ("requests", "refused"))
         took = sorted(seconds for each in done for seconds in each.load.took)
         lines.append(
-            f"| {setup.name} | {busy:.0%} | {len(took) / seconds:.1f} | {requests / seconds:.0f} | {refused} "
+            f"| {setup.name} | {percent(busy)} | {len(took) / seconds:.1f} | {requests / seconds:.0f} | {refused} "
             f"| {_ms(percentile(took, 0.5))} | {_ms(percentile(took, 0.99))} |"
         )
     return "\n".join(lines)
