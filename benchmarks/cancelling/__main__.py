@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.servers.errors import ServersUnavailableError
 
+from benchmarks.arguments import positive
 from benchmarks.cancelling import report
 from benchmarks.cancelling.cancels import measure
 from benchmarks.cancelling.plan import Plan, full, quick
@@ -50,7 +51,7 @@ def _options() -> argparse.Namespace:
         description=f"{__doc__} On embedded parts, and on a PostgreSQL and a RabbitMQ that it starts as the tests do "
         "unless told otherwise. Writes docs/cancelling.md. Run it while nothing else computes.",
     )
-    parser.add_argument("--rounds", type=int, default=4, help="of 30 cancels of each kind; default: %(default)s")
+    parser.add_argument("--rounds", type=positive, default=4, help="of 30 cancels of each kind; default: %(default)s")
     parser.add_argument("--embedded", action="store_true", help="measure on embedded parts alone")
     parser.add_argument("--store", default="", help="postgresql+psycopg://..., instead of starting servers")
     parser.add_argument("--broker", default="", help="amqp://..., likewise")

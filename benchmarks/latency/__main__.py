@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.latency import measure_latency, measure_throughput, plot, report
 from benchmarks.latency.figures import Figures
 from benchmarks.latency.measure_latency import Latency, Place
@@ -55,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--rounds",
-        type=_positive,
+        type=positive,
         default=3,
         metavar="N",
         help="measure every cell N times, each round going through all of them; default: 3",
@@ -80,13 +81,6 @@ def _allow_open_files() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _measure(plan: Plan, folder: Path) -> Figures:
