@@ -9,7 +9,7 @@ from typing import Any
 
 from offload_shared.job import Outcome, Usage
 from offload_worker.output import captured_by
-from offload_worker.runners import call
+from offload_worker.runners import call, started
 from offload_worker.runners.metering import Metered
 from offload_worker.runners.runner import Ended, WorkspaceHandle, outcome_of, returned
 from offload_worker.running import RunningAttempt
@@ -27,6 +27,7 @@ class EventLoopRunner:
     def __init__(self, load: Callable[[str], Callable[..., Any]]) -> None:
         self._load = load
         self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(started.noting)
         self._turned = time.monotonic()
         self._loop.call_soon(self._turn)
         self._closing = False
@@ -48,7 +49,8 @@ class EventLoopRunner:
         try:
             payload = call.read_payload(attempt.task, attempt.job.payload)
             with captured_by(attempt.output):
-                result = await self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
+                async with started.ended_with(attempt.job.id):
+                    result = await self._load(attempt.task.name)(payload, WorkspaceHandle(attempt, workspace))
         except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the loop under all others
             return outcome_of(error, attempt)
         finally:
