@@ -60,13 +60,15 @@ def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack)
     assert numpy.mean(predicted.ravel() == numpy.array([row[-1] for row in rows])) > 0.9
 
 
-def test_a_handler_reads_an_uploaded_file_and_leaves_an_artifact(services: Stack) -> None:
+@pytest.mark.parametrize("task", ["probe", "probe-thread", "probe-event-loop"])
+def test_a_handler_reads_an_uploaded_file_and_leaves_an_artifact(services: Stack, task: str) -> None:
     file_id = services.upload("Grüße".encode(), "text/plain")
 
-    read = services.probe("read-file", file_id=file_id)
-    left = services.probe("artifact", note="to keep")
+    read = services.submit(task, {"action": "read-file", "file_id": file_id})
+    left = services.submit(task, {"action": "artifact", "note": "to keep"})
 
     assert "Grüße" == services.result(read)["note"]
+    assert "has read Grüße\n" == services.output(read)
     services.result(left)
     answer = services.http.get(f"/v1/jobs/{left}/artifacts/note.txt")
     assert ("to keep", "text/plain") == (answer.text, answer.headers["Content-Type"].split(";")[0])

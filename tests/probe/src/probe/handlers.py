@@ -27,11 +27,14 @@ def probe(payload: Probe, job: JobHandle) -> ProbeResult:
 
 
 async def probe_async(payload: Probe, job: JobHandle) -> ProbeResult:
-    """Sleep as asked, or do what else the payload says."""
+    """Sleep or read a file as asked, or do what else the payload says."""
     if payload.action == "sleep":
         job.log("falls asleep")
         await asyncio.sleep(payload.seconds)
         return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=payload.note)
+    if payload.action == "read-file":
+        note = await asyncio.to_thread(_read_file, payload, job)
+        return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=note)
     return probe(payload, job)
 
 
@@ -189,7 +192,9 @@ def _artifact(payload: Probe, job: JobHandle) -> None:
 
 def _read_file(payload: Probe, job: JobHandle) -> str:
     assert payload.file_id is not None
-    return job.file(payload.file_id).read_text()
+    content = job.file(payload.file_id).read_text()
+    print("has read", content)
+    return content
 
 
 def _secrets(payload: Probe, job: JobHandle) -> str:
