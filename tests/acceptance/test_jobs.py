@@ -1,6 +1,8 @@
 import csv
 import io
+import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import numpy
 import onnxruntime
@@ -11,6 +13,12 @@ from tests.acceptance.conftest import COMBINATIONS, combination
 from tests.acceptance.stack import Stack, gone, until
 
 MANY = 60
+CANARIES = {
+    "OFFLOAD_CANARY": "canary-1",
+    "AWS_SECRET_ACCESS_KEY": "canary-2",
+    "SECRET_CANARY": "canary-3",
+    "PGPASSWORD": "canary-4",
+}
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS)
@@ -18,6 +26,7 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """An API and a worker that the tests of this module share: none of them takes anything away."""
     with combination(request.param, request, tmp_path_factory.mktemp("services")) as stack:
         stack.start_api()
+        stack.environment |= CANARIES
         stack.start_worker()
         yield stack
 
@@ -135,10 +144,14 @@ def test_a_cancelled_job_of_a_thread_or_an_event_loop_ends_at_its_next_checkpoin
 
 
 def test_a_child_sees_no_secret_of_its_worker(services: Stack) -> None:
-    note = services.result(services.probe("secrets"))["note"]
+    urls = [services.environment["OFFLOAD_STORE_URL"], services.environment["OFFLOAD_BROKER_URL"]]
+    passwords = [password for url in urls if (password := urlsplit(url).password)]
 
-    assert ["OFFLOAD_MARK"] == [name for name in note.split() if name.startswith("OFFLOAD")]
-    assert "HOME" in note
+    seen = services.result(services.probe("surroundings"))["note"]
+
+    assert "HOME=" in seen
+    assert {"OFFLOAD_MARK"} == {name for name in re.findall(r"^(\w+)=", seen, re.MULTILINE) if "OFFLOAD" in name}
+    assert [] == [secret for secret in [*CANARIES, *CANARIES.values(), *passwords] if secret in seen]
 
 
 def test_an_urgent_job_overtakes_a_backlog(stack: Stack) -> None:

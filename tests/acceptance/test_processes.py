@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from offload_worker.runners.children import THREAD_COUNTS
+from offload_worker.settings import cores
 from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
 from tests.acceptance.stack import Stack, gone, until
 
@@ -14,6 +16,27 @@ both = pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
 
 def test_a_process_has_its_own_output_and_its_own_socket_open_and_nothing_of_the_workers(services: Stack) -> None:
     assert "/dev/null pipe pipe socket" == services.result(services.probe("descriptors"))["note"]
+
+
+def test_libraries_compute_on_one_thread_in_a_process(services: Stack) -> None:
+    assert (["1"], ["blas=1", "openmp=1"]) == thread_counts(services)
+
+
+@both
+def test_libraries_compute_on_as_many_threads_as_the_worker_may_give_a_process(stack: Stack) -> None:
+    stack.environment |= {"OFFLOAD_CHILD_THREADS": "2", "OMP_NUM_THREADS": "3"}
+    stack.start_api()
+    stack.start_worker("--queue", "probe", "--slots", "1")
+
+    assert (["2"], [f"blas={min(2, cores())}", "openmp=2"]) == thread_counts(stack)
+
+
+def thread_counts(stack: Stack) -> tuple[list[str], list[str]]:
+    """Return the numbers of threads that a process of a job is told, and those that its libraries make of them."""
+    lines = stack.result(stack.probe("surroundings"))["note"].splitlines()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    used = stack.result(stack.probe("threads"))["note"].split()
+    return sorted({told[name] for name in THREAD_COUNTS}), sorted(set(used))
 
 
 def test_what_a_job_leaves_running_is_ended_with_it(services: Stack) -> None:

@@ -197,10 +197,19 @@ def _read_file(payload: Probe, job: JobHandle) -> str:
     return content
 
 
-def _secrets(payload: Probe, job: JobHandle) -> str:
-    names = " ".join(sorted(os.environ))
-    descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    return f"{names}; {descriptors} descriptors; in {Path.cwd()}"
+def _surroundings(payload: Probe, job: JobHandle) -> str:
+    """Tell what a process of the job may know of its worker: environment now and at its start, and command line."""
+    told = b"\0".join(Path("/proc/self", name).read_bytes() for name in ("environ", "cmdline"))
+    now = [f"{name}={value}" for name, value in os.environ.items()]
+    return "\n".join([*now, *told.decode(errors="replace").split("\0")])
+
+
+def _threads(payload: Probe, job: JobHandle) -> str:
+    """Tell on how many threads each library that computes on several would, here."""
+    import sklearn  # noqa: F401, PLC0415 - brings them; too large for every other probe
+    from threadpoolctl import threadpool_info  # noqa: PLC0415
+
+    return " ".join(f"{each['user_api']}={each['num_threads']}" for each in threadpool_info())
 
 
 def _descriptors(payload: Probe, job: JobHandle) -> str:
@@ -347,7 +356,8 @@ ACTIONS = {
     "broken-frame": _broken_frame,
     "artifact": _artifact,
     "read-file": _read_file,
-    "secrets": _secrets,
+    "surroundings": _surroundings,
+    "threads": _threads,
     "descriptors": _descriptors,
     "disturb": _disturb,
     "examine": _examine,
