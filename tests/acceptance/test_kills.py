@@ -6,6 +6,7 @@ import pytest
 
 from offload_shared import message, topology
 from offload_shared.job import Hint
+from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
 from tests.acceptance.stack import Stack, gone, until
 from tests.servers.session import Servers
 
@@ -98,6 +99,24 @@ def test_a_cancel_reaches_a_job_while_its_worker_drains(stack: Stack) -> None:
     stack.cancel(job_id)
 
     assert "cancelled" == stack.ended(job_id)["state"]
+    assert 0 == worker.wait()
+
+
+@pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
+@pytest.mark.parametrize("task", ["probe-thread", "probe-event-loop"])
+def test_a_cancel_reaches_a_job_on_a_thread_or_an_event_loop_while_its_worker_drains(stack: Stack, task: str) -> None:
+    stack.environment["OFFLOAD_GRACE_SECONDS"] = str(LONG / 2)
+    stack.start_api()
+    worker = stack.start_worker()
+    job_id = stack.submit(task, {"action": "sleep", "seconds": LONG})
+    stack.reports(job_id)
+
+    worker.send(signal.SIGTERM)
+    until(lambda: worker.health("ready")[1]["draining"], "the drain")
+    stack.cancel(job_id)
+
+    assert "cancelled" == stack.ended(job_id)["state"]
+    assert ["cancelled"] == stack.outcomes(job_id)
     assert 0 == worker.wait()
 
 

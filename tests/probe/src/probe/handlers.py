@@ -30,6 +30,7 @@ async def probe_async(payload: Probe, job: JobHandle) -> ProbeResult:
     """Sleep or read a file as asked, or do what else the payload says."""
     if payload.action == "sleep":
         job.log("falls asleep")
+        job.progress(1, str(os.getpid()))
         await asyncio.sleep(payload.seconds)
         return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=payload.note)
     if payload.action == "read-file":
