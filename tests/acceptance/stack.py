@@ -7,12 +7,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 
+from offload_worker.runners.family import MARK
 from tests.servers.ports import free_ports
 
 #: What takes longer than this is taken for stuck; nothing is measured by it.
@@ -104,6 +106,7 @@ class Stack:
         }
         (folder / "tmp").mkdir()
         self.processes: list[Process] = []
+        self._marks: set[str] = set()
         self.port = 0
         self.http = httpx2.Client(timeout=60)
 
@@ -129,6 +132,7 @@ class Stack:
         worker = self._start("offload-worker", *arguments, OFFLOAD_HEALTH_PORT=str(port))
         worker.port = port
         worker.says("takes jobs from")
+        self._marks |= {each.name.removeprefix("offload-") for each in self.temporary()}
         return worker
 
     def _start(self, command: str, *arguments: str, **settings: str) -> Process:
@@ -201,11 +205,32 @@ class Stack:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def temporary(self) -> list[Path]:
+        """Return the temporary folders that there are, one of each worker."""
+        return list(Path(self.environment["TMPDIR"]).iterdir())
+
+    def living(self) -> set[int]:
+        """Return all that runs on this machine and was started for this stack, whose child it is by now or not.
+
+        It bears a worker's mark, or was told of the stack's folder.
+        """
+        return {each.pid for each in psutil.process_iter() if self._is_ours(each)}
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        command, environment = list[str](), dict[str, str]()
+        with suppress(psutil.Error):  # it has ended, or is another user's
+            command = process.cmdline()
+            environment = process.environ()
+        if environment.get(MARK, "").startswith(tuple(self._marks)):
+            return True
+        return any(str(self.folder) in word for word in [*command, *environment.values()])
+
     def close(self) -> None:
         """End everything, and see that nothing is left."""
         family = [pid for process in self.processes if not gone(process.pid) for pid in process.children()]
         for process in reversed(self.processes):
             process.end()
         until(lambda: all(gone(pid) for pid in family), "the end of all children")
-        until(lambda: not list((self.folder / "tmp").iterdir()), "the end of all temporary files")
+        until(lambda: not self.living(), "the end of all that was started")
+        until(lambda: not self.temporary(), "the end of all temporary files")
         self.http.close()

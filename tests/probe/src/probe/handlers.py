@@ -28,7 +28,7 @@ def probe(payload: Probe, job: JobHandle) -> ProbeResult:
 
 async def probe_async(payload: Probe, job: JobHandle) -> ProbeResult:
     """Sleep or read a file as asked, or do what else the payload says."""
-    if payload.action == "sleep":
+    if payload.action == "sleep" or (payload.action == "sleep-once" and job.attempt == 1):
         job.log("falls asleep")
         job.progress(1, str(os.getpid()))
         await asyncio.sleep(payload.seconds)
@@ -100,6 +100,11 @@ def _daemon(payload: Probe, job: JobHandle) -> None:
     time.sleep(payload.seconds)
 
 
+def _daemon_once(payload: Probe, job: JobHandle) -> None:
+    if job.attempt == 1:
+        _daemon(payload, job)
+
+
 def _leave_daemon(payload: Probe, job: JobHandle) -> str:
     return str(_start_daemon())
 
@@ -135,6 +140,11 @@ def _sleep(payload: Probe, job: JobHandle) -> None:
     while time.monotonic() < ends:
         job.check_cancelled()
         time.sleep(0.01)
+
+
+def _sleep_once(payload: Probe, job: JobHandle) -> None:
+    if job.attempt == 1:
+        _sleep(payload, job)
 
 
 def _allocate(payload: Probe, job: JobHandle) -> None:
@@ -343,9 +353,11 @@ ACTIONS = {
     "block": _block,
     "grandchild": _grandchild,
     "daemon": _daemon,
+    "daemon-once": _daemon_once,
     "leave-daemon": _leave_daemon,
     "crash-and-leave-daemon": _crash_and_leave_daemon,
     "sleep": _sleep,
+    "sleep-once": _sleep_once,
     "sleep-without-checkpoint": _sleep_without_checkpoint,
     "allocate": _allocate,
     "allocate-in-grandchild": _allocate_in_grandchild,
