@@ -223,7 +223,8 @@ class Stack:
             environment = process.environ()
         if environment.get(MARK, "").startswith(tuple(self._marks)):
             return True
-        return any(str(self.folder) in word for word in [*command, *environment.values()])
+        # The slashes: another stack's folder may be named as this one's and a digit more.
+        return any(f"{self.folder}/" in f"{word}/" for word in [*command, *environment.values()])
 
     def close(self) -> None:
         """End everything, and see that nothing is left."""

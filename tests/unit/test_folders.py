@@ -71,3 +71,18 @@ def test_a_folder_is_removed_also_where_a_job_has_locked_it(tmp_path: Path) -> N
 
     assert not (tmp_path / "job").exists()
     assert 0o500 == outside.stat().st_mode & 0o777
+
+
+def test_a_folder_that_was_closed_takes_no_file_whoever_has_its_descriptor_now(
+    folder: OpenFolder, tmp_path: Path
+) -> None:
+    made = OpenFolder(tmp_path / "first")
+    made.close()
+    other = OpenFolder(tmp_path / "second")  # the lowest free number, which was the first one's
+
+    with pytest.raises(FileNotFoundError):
+        made.create("a")
+    assert made.read("a", nothing) is None
+
+    assert [] == list((tmp_path / "second").iterdir())
+    other.close()

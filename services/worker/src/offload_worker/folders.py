@@ -1,14 +1,17 @@
 """Folders that jobs wrote into: removed whatever a job did to them, and read without being led astray."""
 
+import errno
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Callable
 from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any
 
 PIECE_BYTES = 1024 * 1024
+CLOSED = -1
 
 
 def remove_folder(folder: Path) -> None:
@@ -38,6 +41,7 @@ class OpenFolder:
         path.mkdir()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self._device = os.fstat(self._descriptor).st_dev
+        self._turn = threading.Lock()
 
     def read(self, name: str, check: Callable[[], object]) -> BufferedReader | None:
         """Open a file in the folder; None when there is none, or it is anything but a plain file of its own.
@@ -46,7 +50,7 @@ class OpenFolder:
         """
         try:
             # Not waiting for the other end of a pipe that bears the name.
-            opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._descriptor)
+            opened = self._open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
         found = os.fstat(opened)
@@ -58,8 +62,17 @@ class OpenFolder:
     def create(self, name: str) -> BufferedWriter:
         """Open a new file in the folder for writing; raises `OSError`, also when something has that name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return os.fdopen(os.open(name, flags, mode=0o600, dir_fd=self._descriptor), "wb")
+        return os.fdopen(self._open(name, flags), "wb")
+
+    def _open(self, name: str, flags: int) -> int:
+        # A thread that a handler has left behind may come after the end: the number could be another folder's by then.
+        with self._turn:
+            if self._descriptor == CLOSED:
+                raise FileNotFoundError(errno.ENOENT, "the job's folder is gone", name)
+            return os.open(name, flags, mode=0o600, dir_fd=self._descriptor)
 
     def close(self) -> None:
         """Let go of it."""
-        os.close(self._descriptor)
+        with self._turn:
+            os.close(self._descriptor)
+            self._descriptor = CLOSED

@@ -3,6 +3,7 @@
 import logging
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ class Workspace:
         self._artifacts = artifacts
         self._made: dict[str, str] = {}  # media types by name
         self._fetched: set[str] = set()
+        self._fetching = threading.Lock()
         self._inputs = OpenFolder(folder / "inputs")
         self._outputs = OpenFolder(folder / "artifacts")
 
@@ -51,10 +53,11 @@ class Workspace:
         if stored is None:
             msg = f"there is no file {file_id!r}; upload it first, then submit the job with its id"
             raise JobRejected(msg)
-        if file_id not in self._fetched:
-            with self._inputs.create(file_id) as target:
-                self._artifacts.fetch(stored.key, target)
-            self._fetched.add(file_id)
+        with self._fetching:  # a coroutine may ask for one file on several threads
+            if file_id not in self._fetched:
+                with self._inputs.create(file_id) as target:
+                    self._artifacts.fetch(stored.key, target)
+                self._fetched.add(file_id)
         return self.folder / "inputs" / file_id
 
     def artifact(self, name: str, media_type: str) -> Path:

@@ -16,6 +16,7 @@ MEGABYTE = 1024 * 1024
 
 #: The environment variable that children and all they start inherit; its value begins with their worker's mark.
 MARK = "OFFLOAD_MARK"
+_MARK_IS = f"{MARK}=".encode()
 
 #: What of the worker's environment they get: never a URL with a password.
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -46,6 +47,7 @@ class Process(NamedTuple):
     zombie: bool
     cpu_seconds: float  # also of the children it has waited for
     memory_mb: float  # resident
+    started: int  # ticks since the machine's start: what a process has started is not older than itself
 
 
 class Use(NamedTuple):
@@ -118,11 +120,12 @@ def _read(path: str) -> Process | None:
         zombie=fields[0] in b"ZX",
         cpu_seconds=sum(map(int, fields[11:15])) / _TICKS,
         memory_mb=int(fields[21]) * _PAGE_MB,
+        started=int(fields[19]),
     )
 
 
 def _anywhere() -> Iterator[Process]:
-    for each in psutil.process_iter(["ppid", "status", "memory_info", "cpu_times"]):
+    for each in psutil.process_iter(["ppid", "status", "memory_info", "cpu_times", "create_time"]):
         with contextlib.suppress(OSError):
             memory, times = each.info["memory_info"], each.info["cpu_times"]
             yield Process(
@@ -133,6 +136,7 @@ def _anywhere() -> Iterator[Process]:
                 zombie=each.info["status"] == psutil.STATUS_ZOMBIE,
                 cpu_seconds=sum(times) if times else 0.0,
                 memory_mb=memory.rss / MEGABYTE if memory else 0.0,
+                started=int((each.info["create_time"] - psutil.boot_time()) * _TICKS),
             )
 
 
@@ -152,10 +156,12 @@ def kill_left(leader: int, mark: str) -> None:
 
     It must not have been waited for yet: then its number, and with it the session's, could be another's.
     """
+    began = process(leader)
 
     def left() -> list[Process]:
-        processes = snapshot().processes.values()
-        return [each for each in processes if each.session == leader or _mark_of(each.pid).startswith(mark)]
+        # To read what a process has in its environment costs more than all else: of most there is no need to.
+        younger = [each for each in snapshot().processes.values() if not began or each.started >= began.started]
+        return [each for each in younger if each.session == leader or _mark_of(each.pid).startswith(mark)]
 
     _kill_group(leader)
     _kill_until_none(left)
@@ -168,7 +174,12 @@ def kill_marked(mark: str) -> None:
 
 def _mark_of(pid: int) -> str:
     with contextlib.suppress(psutil.Error, OSError):
-        return psutil.Process(pid).environ().get(MARK, "")
+        if sys.platform != "linux":
+            return psutil.Process(pid).environ().get(MARK, "")
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            for variable in file.read().split(b"\0"):
+                if variable.startswith(_MARK_IS):
+                    return variable.removeprefix(_MARK_IS).decode("ascii", "replace")
     return ""  # ended meanwhile, or another user's
 
 
