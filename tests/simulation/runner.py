@@ -1,7 +1,7 @@
 """Where simulated attempts run, and what they leave: work that takes time, ends in every way, and can be stopped."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,18 +24,19 @@ class SimulatedWorkspace:
         self._job = job
         self.named = ""
 
-    def keep(self) -> tuple[StoredFile, ...]:
-        """Store what was named; raises `ArtifactsUnavailable`."""
+    def keep(self, check: Callable[[], object]) -> tuple[StoredFile, ...]:
+        """Store what was named, unless the attempt is stopped meanwhile; raises `ArtifactsUnavailable`."""
         if not self.named:
             return ()
         self._world.latency()
+        check()
         if self._world.chance(0.05):
             raise ArtifactsUnavailable("simulated")
         key = f"jobs/{self._job.id}/{self._job.attempt}/note"
         self._world.artifacts.add(key)
         return (StoredFile(key=key, name="note", media_type="text/plain", size=1, sha256="0" * 64),)
 
-    def forget(self, stored: tuple[StoredFile, ...]) -> None:
+    def forget(self, stored: Iterable[StoredFile]) -> None:
         """Remove artifacts."""
         for each in stored:
             self._world.artifacts.discard(each.key)
