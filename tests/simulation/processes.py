@@ -14,6 +14,7 @@ from litestar.datastructures import Headers
 from offload_api.problems import Problem
 from offload_api.relay import Relay
 from offload_api.routes import jobs as routes
+from offload_api.routes import submitting
 from offload_api.settings import ApiSettings
 from offload_api.submissions import Submissions
 from offload_shared import tasks
@@ -118,7 +119,7 @@ class Api:
     def submit(self, body: bytes, key: str) -> Answer:
         """POST /v1/jobs."""
         headers = {"content-type": "application/json", "idempotency-key": key}
-        return self._answer(routes.submit, _request(headers, body), self.services)
+        return self._answer(submitting.submit, _request(headers, body), self.services)
 
     def show(self, job_id: str) -> Answer:
         """GET /v1/jobs/{id}."""

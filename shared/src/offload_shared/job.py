@@ -102,6 +102,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     idempotency_key: str | None = None
     fingerprint: str | None = None  # of the submitted body, to tell a repeat from a reused key
+    tags: tuple[str, ...] = ()
+    parent_id: str | None = None  # the job that this one is a retry of
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +188,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
     attempts: list[Attempt]
     artifacts: list[StoredFile]
+    tags: tuple[str, ...] = ()
+    parent_id: str | None = None
 
     @property
     def shown_state(self) -> str:

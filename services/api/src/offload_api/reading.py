@@ -4,14 +4,20 @@ import asyncio
 import math
 import re
 from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+from litestar import Response
 
 from offload_api.bodies import AnyRequest
 from offload_api.headers import preferred_wait_seconds
 from offload_api.problems import not_found
 from offload_api.services import Services
+from offload_api.views import job_view
 from offload_shared.job import Job, JobState
 from offload_shared.store import jobs
 
+JSON = "application/json"
 LONGEST_RETRY_SECONDS = 60
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -68,6 +74,11 @@ def wait_headers(waited_seconds: int) -> dict[str, str]:
     if waited_seconds:
         headers["Preference-Applied"] = f"wait={waited_seconds}"
     return headers
+
+
+def shown(job: Job, status: HTTPStatus, headers: dict[str, str]) -> Response[bytes]:
+    """Return the answer that shows a job."""
+    return Response(msgspec.json.encode(job_view(job)), status_code=status, media_type=JSON, headers=headers)
 
 
 def retry_seconds(job: Job) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import reduce
 from http import HTTPStatus
+from itertools import islice
 from operator import or_
 from typing import Annotated, Any, cast
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from offload_api import strictness
 from offload_api.problems import FieldError, Problem, invalid, malformed
 from offload_api.settings import ApiSettings
-from offload_api.validation import field_errors
+from offload_api.validation import MOST_ERRORS, field_errors
 from offload_shared.ids import new_id
 from offload_shared.job import NewJob
 from offload_shared.tasks.task import Task
@@ -24,7 +25,11 @@ from offload_shared.tasks.task import Task
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 LONGEST_DELAY_SECONDS = 10 * 366 * 86_400
 
+MOST_TAGS = 20
+MOST_IN_BATCH = 1000
+
 Moment = Annotated[datetime, Meta(tz=True)]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._:/=@-]*$")]
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,10 +47,15 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     memory_limit_mb: int | None = None
     cpu_limit_seconds: float | None = None
     max_attempts: int | None = None
+    tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS, description="Words of yours to find the job by.")] = []
 
 
 class _Named(msgspec.Struct):
     task: str
+
+
+class _Batched(msgspec.Struct, forbid_unknown_fields=True):
+    jobs: Annotated[list[Any], Meta(min_length=1, max_length=MOST_IN_BATCH)]
 
 
 class Submissions:
@@ -57,7 +67,10 @@ class Submissions:
         self.kinds = {name: submission_type(task, settings) for name, task in self.tasks.items()}
         #: All of them as one type, told apart by `task`.
         self.union: Any = reduce(or_, self.kinds.values())
+        #: The body of a batch.
+        self.batch = batch_type(self.union)
         self._decoder = msgspec.json.Decoder(self.union)
+        self._batch_decoder = msgspec.json.Decoder(self.batch)
 
     def decode(self, body: bytes, idempotency_key: str | None) -> NewJob:
         """Return the job that a body describes; raises `Problem` 400, 404 or 422."""
@@ -70,6 +83,48 @@ class Submissions:
         if errors := list(_contradictions(submission)):
             raise invalid(errors)
         return self._new_job(submission, idempotency_key)
+
+    def decode_batch(self, body: bytes, idempotency_key: str | None) -> list[NewJob]:
+        """Return the jobs that a batch describes; raises `Problem` 400 or 422.
+
+        Each gets a key of its own, made of the batch's, and the whole batch's fingerprint: a repeat finds them all.
+        """
+        strictness.require_sound(body)
+        try:
+            batch: Any = self._batch_decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            raise self._batch_refusal(body) from None
+        strictness.require_printable(body)
+        if errors := [
+            FieldError(f"/jobs/{index}{error.pointer}", error.detail)
+            for index, each in enumerate(batch.jobs)
+            for error in _contradictions(each)
+        ]:
+            raise invalid(errors[:MOST_ERRORS])
+        made = [self._new_job(each, None) for each in batch.jobs]
+        if idempotency_key is None:
+            return made
+        keys = hashlib.sha256(idempotency_key.encode()).hexdigest()
+        whole = _fingerprint(batch)
+        # No client's own key has a line feed in it.
+        return [replace(each, idempotency_key=f"{keys}\n{index}", fingerprint=whole) for index, each in enumerate(made)]
+
+    def _batch_refusal(self, body: bytes) -> Problem:
+        try:
+            value = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return malformed(f"The body is not JSON: {error}.")
+        if errors := field_errors(value, _Batched):
+            return invalid(errors)
+        return invalid(list(islice(self._batch_errors(value["jobs"]), MOST_ERRORS)))
+
+    def _batch_errors(self, jobs: list[Any]) -> Iterator[FieldError]:
+        for index, value in enumerate(jobs):
+            errors = field_errors(value, _Named)
+            if not errors:
+                kind = self.kinds.get(value["task"])
+                errors = field_errors(value, kind) if kind else [FieldError("/task", "names no task there is")]
+            yield from (FieldError(f"/jobs/{index}{error.pointer}", error.detail) for error in errors)
 
     def _new_job(self, submission: Submission, idempotency_key: str | None) -> NewJob:
         task = self.tasks[str(submission.__struct_config__.tag)]
@@ -89,6 +144,7 @@ class Submissions:
             deadline_at=submission.deadline,
             idempotency_key=idempotency_key,
             fingerprint=_fingerprint(submission) if idempotency_key else None,
+            tags=tuple(dict.fromkeys(submission.tags)),
         )
 
     def _refusal(self, body: bytes) -> Problem:
@@ -141,6 +197,18 @@ def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
     return cast("type[Submission]", made)
 
 
+def batch_type(submission: Any) -> type[msgspec.Struct]:
+    """Return the type of the body that submits many jobs of these types together."""
+    jobs: Any = Annotated[list[submission], Meta(min_length=1, max_length=MOST_IN_BATCH)]
+    return msgspec.defstruct(
+        "Batch",
+        [("jobs", jobs)],
+        namespace={"__doc__": "Jobs that are submitted together: all, or none."},
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
 def _contradictions(submission: Submission) -> Iterator[FieldError]:
     for name, moment in (("run_at", submission.run_at), ("deadline", submission.deadline)):
         if moment is not None and not EARLIEST <= moment <= LATEST:
@@ -157,8 +225,8 @@ def _type_name(task: Task) -> str:
     return "Submit" + "".join(word.capitalize() for word in task.name.split("-"))
 
 
-def _fingerprint(submission: Submission) -> str:
-    return hashlib.sha256(msgspec.json.encode(submission, order="deterministic")).hexdigest()
+def _fingerprint(body: msgspec.Struct) -> str:
+    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
 
 
 def unknown_task() -> Problem:

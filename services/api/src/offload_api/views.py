@@ -50,6 +50,39 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: str | None = None
     result: str | None = None
     cancel: str | None = None
+    retry: str | None = None
+    parent: str | None = None
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A job in a list."""
+
+    id: str
+    task: str
+    state: ShownState
+    attempt: int
+    priority: int
+    tags: list[str]
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: Progress | None
+    error: JobError | None
+    links: JobLinks
+
+
+class JobList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of jobs, the newest first; `next_page_token` is null on the last."""
+
+    jobs: list[JobSummary]
+    next_page_token: str | None
+
+
+class JobBatch(msgspec.Struct, frozen=True):
+    """Jobs that were submitted together, in the order they were submitted in."""
+
+    jobs: list[JobSummary]
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +107,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None
     attempts: list[AttemptView]
     artifacts: list[ArtifactView]
+    tags: list[str]
+    parent_id: str | None
     links: JobLinks
 
 
@@ -104,6 +139,27 @@ def job_view(job: Job) -> JobView:
         error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
         attempts=[_attempt(each) for each in job.attempts],
         artifacts=[_artifact(job, each) for each in job.artifacts],
+        tags=list(job.tags),
+        parent_id=job.parent_id,
+        links=_links(job),
+    )
+
+
+def job_summary(job: Job) -> JobSummary:
+    """Return what a client is shown of a job in a list."""
+    return JobSummary(
+        id=job.id,
+        task=job.task,
+        state=cast("ShownState", job.shown_state),
+        attempt=job.attempt,
+        priority=job.priority,
+        tags=list(job.tags),
+        created_at=job.created_at,
+        run_at=job.run_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        progress=job.progress,
+        error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
         links=_links(job),
     )
 
@@ -143,4 +199,6 @@ def _links(job: Job) -> JobLinks:
         output=f"{here}/output" if job.attempt else None,
         result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
         cancel=None if job.state.final else f"{here}/cancel",
+        retry=f"{here}/retry" if job.state.final else None,
+        parent=job_path(job.parent_id) if job.parent_id else None,
     )

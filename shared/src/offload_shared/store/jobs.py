@@ -6,13 +6,13 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
-from offload_shared.store.schema import artifact, attempt, job
+from offload_shared.store.schema import artifact, attempt, job, tag
 
 #: How long the API has to hint at a new job itself before the relay does.
 FIRST_HINT_SECONDS = 2.0
@@ -32,13 +32,38 @@ def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
     """Add jobs in one transaction, none twice for one idempotency key; answers in their order."""
 
     def work(connection: Connection) -> list[Added]:
-        rows = connection.execute(_insert(database), [_row(new) for new in sorted(jobs, key=_key_order)])
-        added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
-        # Two jobs of one call may carry one key: the second finds the first.
-        earlier = _earlier(connection, [new for new in jobs if new.id not in added])
-        return [added.get(new.id) or _replayed(new, earlier[new.tenant, new.idempotency_key]) for new in jobs]
+        return _add(database, connection, jobs)
 
     return database.write(work)
+
+
+def add_all(database: Database, jobs: Sequence[NewJob]) -> list[Added] | None:
+    """Add jobs in one transaction, or none and return None when the key of one belongs to another body."""
+
+    def work(connection: Connection) -> list[Added]:
+        answers = _add(database, connection, jobs)
+        if any(answer.conflict for answer in answers):
+            raise _Conflict
+        return answers
+
+    try:
+        return database.write(work)
+    except _Conflict:
+        return None
+
+
+class _Conflict(Exception):  # noqa: N818 - undoes a transaction
+    pass
+
+
+def _add(database: Database, connection: Connection, jobs: Sequence[NewJob]) -> list[Added]:
+    rows = connection.execute(_insert(database), [_row(new) for new in sorted(jobs, key=_key_order)])
+    added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
+    if tags := [{"name": name, "job_id": new.id} for new in jobs if new.id in added for name in new.tags]:
+        connection.execute(insert(tag), tags)
+    # Two jobs of one call may carry one key: the second finds the first.
+    earlier = _earlier(connection, [new for new in jobs if new.id not in added])
+    return [added.get(new.id) or _replayed(new, earlier[new.tenant, new.idempotency_key]) for new in jobs]
 
 
 def _key_order(new: NewJob) -> tuple[str, str]:
@@ -47,11 +72,11 @@ def _key_order(new: NewJob) -> tuple[str, str]:
 
 
 def _insert(database: Database) -> Any:
-    insert = sqlite.insert if database.sqlite else postgresql.insert
+    insert_into = sqlite.insert if database.sqlite else postgresql.insert
     starts = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("delay")))
     hinted = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("hint_delay")))
     values = {"created_at": clock(), "run_at": starts, "publish_after": hinted}
-    return insert(job).values(values).on_conflict_do_nothing().returning(job.c.id, job.c.created_at, job.c.run_at)
+    return insert_into(job).values(values).on_conflict_do_nothing().returning(job.c.id, job.c.created_at, job.c.run_at)
 
 
 def _row(new: NewJob) -> dict[str, Any]:
@@ -80,6 +105,8 @@ def _row(new: NewJob) -> dict[str, Any]:
         "starts": new.run_at,
         "delay": new.delay_seconds,
         "hint_delay": new.delay_seconds or FIRST_HINT_SECONDS,
+        "tags": msgspec.json.encode(new.tags).decode() if new.tags else None,
+        "parent_id": new.parent_id,
     }
 
 
@@ -112,12 +139,13 @@ def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
         its_own = artifact.c.job_id == job_id
         succeeded = row.state == JobState.SUCCEEDED  # else it has none
         kept = connection.execute(select(artifact).where(its_own).order_by(artifact.c.name)).all() if succeeded else []
-        return _job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in kept])
+        return as_job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in kept])
 
     return database.read(work)
 
 
-def _job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) -> Job:
+def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) -> Job:
+    """Return the job that a row of the `job` table, and of the clock as `now`, is about."""
     return Job(
         id=row.id,
         task=row.task,
@@ -143,6 +171,8 @@ def _job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) ->
         detail=row.detail,
         attempts=attempts,
         artifacts=artifacts,
+        tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
+        parent_id=row.parent_id,
     )
 
 
@@ -209,3 +239,49 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
         return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED
 
     return database.write(work)
+
+
+class RetryRefusal(Enum):
+    """Why a job cannot be retried."""
+
+    NOT_FOUND = "not_found"
+    NOT_FINAL = "not_final"
+
+
+def retry(
+    database: Database, job_id: str, *, new_id: str, tenant: str = "", idempotency_key: str | None = None
+) -> tuple[NewJob, Added] | RetryRefusal:
+    """Add a job with the payload and the options of one that has ended, its times excepted."""
+
+    def work(connection: Connection) -> tuple[NewJob, Added] | RetryRefusal:
+        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
+        row = connection.execute(select(job).where(mine)).one_or_none()
+        if row is None:
+            return RetryRefusal.NOT_FOUND
+        if not JobState(row.state).final:
+            return RetryRefusal.NOT_FINAL
+        new = _again(row, new_id, idempotency_key)
+        [added] = _add(database, connection, [new])
+        return new, added
+
+    return database.write(work)
+
+
+def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
+    return NewJob(
+        id=new_id,
+        task=row.task,
+        task_version=row.task_version,
+        queue=row.queue,
+        payload=row.payload,
+        priority=row.priority,
+        timeout_seconds=row.timeout_seconds,
+        memory_limit_mb=row.memory_limit_mb,
+        cpu_limit_seconds=row.cpu_limit_seconds,
+        max_attempts=row.max_attempts,
+        tenant=row.tenant,
+        idempotency_key=idempotency_key,
+        fingerprint=f"retry of {row.id}" if idempotency_key else None,
+        tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
+        parent_id=row.id,
+    )

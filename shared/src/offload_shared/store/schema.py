@@ -62,6 +62,8 @@ job = Table(
     Column("failure", String(32)),
     Column("detail", Text),
     Column("cpu_limit_seconds", Double),
+    Column("tags", Text),  # a JSON list, to show; the table `tag` is what they are found by
+    Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
@@ -85,6 +87,17 @@ Index("ix_job_publish_after", job.c.publish_after, postgresql_where=_queued, sql
 Index("ix_job_deadline_at", job.c.deadline_at, postgresql_where=_queued, sqlite_where=_queued)
 Index("ix_job_lease_until", job.c.lease_until, postgresql_where=_running, sqlite_where=_running)
 Index("ix_job_lease_owner", job.c.lease_owner, postgresql_where=_running, sqlite_where=_running)
+
+Index("ix_job_tenant_id", job.c.tenant, job.c.id)
+
+#: One row a tag of a job.
+tag = Table(
+    "tag",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+)
+Index("ix_tag_job_id", tag.c.job_id)
 
 #: One row an ended attempt: how it ended, and the result of the one that succeeded.
 attempt = Table(

@@ -1,10 +1,13 @@
 """What OpenAPI says of each address; the tests hold it to the routes there are."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from offload_api.openapi.components import Schema, ref
+from offload_api.paging import LARGEST_PAGE
+from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
+from offload_api.views import ShownState
 
 JSON = "application/json"
 ANY = "*/*"
@@ -12,6 +15,9 @@ TEXT: Schema = {"type": "string"}
 BYTES: Schema = {"type": "string", "format": "binary"}
 
 COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
+NAME: Schema = {"type": "string", "pattern": "^[ -~]{1,100}$"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 
 #: What a status outside of success means; some addresses have a word of their own for it.
@@ -34,6 +40,7 @@ FILE_HEADERS = ("ETag", "Repr-Digest", "Content-Disposition", "Accept-Ranges")
 HEADERS = {
     "ETag": "Names this version of what is answered; send it back in If-None-Match.",
     "Location": "The address of what was made.",
+    "Link": 'The next page, as `rel="next"`; not there on the last.',
     "Retry-After": "After so many seconds it makes sense to ask again; there while more is to come.",
     "Preference-Applied": "The wait, in seconds, that was granted.",
     "Idempotency-Replayed": "`true` when an earlier request with this key made the job.",
@@ -70,6 +77,14 @@ TASK = parameter("name", "path", TEXT, "A task's name.")
 ARTIFACT = parameter("name", "path", TEXT, "An artifact's name.")
 DISPOSITION = parameter("Content-Disposition", "header", TEXT, 'The file\'s name: `attachment; filename="table.csv"`.')
 FILE_NAME = parameter("name", "query", TEXT, "The file's name, where headers are hard to set.")
+
+STATE = parameter("state", "query", {"enum": list(get_args(ShownState))}, "Only jobs in this state.")
+TASK_FILTER = parameter("task", "query", NAME, "Only jobs of this task.")
+QUEUE = parameter("queue", "query", NAME, "Only jobs of this queue.")
+TAG = parameter("tag", "query", NAME, "Only jobs with this tag.")
+CREATED_AFTER = parameter("created_after", "query", MOMENT, "Only jobs that were submitted after this time (RFC 3339).")
+PAGE_SIZE = parameter("page_size", "query", SIZE, "How many jobs a page has at most.")
+PAGE_TOKEN = parameter("page_token", "query", TEXT, "Where to go on: the last page's next_page_token.")
 
 SUBMISSION_EXAMPLE = {"echo": {"value": {"task": "echo", "payload": {"text": "Hello"}, "priority": 5}}}
 
@@ -138,6 +153,27 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(KEY,),
             body={JSON: {"schema": ref("Submission"), "examples": SUBMISSION_EXAMPLE}},
         ),
+        **readable(
+            operation(
+                "listJobs",
+                "jobs",
+                "List jobs, the newest first.",
+                {200: answer("A page of jobs.", ref("JobList"), "Link")},
+                *(400, 503),
+                parameters=(STATE, TASK_FILTER, QUEUE, TAG, CREATED_AFTER, PAGE_SIZE, PAGE_TOKEN),
+            )
+        ),
+    },
+    "/v1/jobs:batch": {
+        "post": operation(
+            "submitBatch",
+            "jobs",
+            "Submit up to a thousand jobs together. Answered 202 once all of them are stored; none is otherwise.",
+            {202: answer("The jobs, in the order they were submitted in.", ref("JobBatch"), "Idempotency-Replayed")},
+            *(400, 413, 415, 422, 503),
+            parameters=(KEY,),
+            body={JSON: {"schema": ref("Batch")}},
+        ),
     },
     "/v1/jobs/{job_id}": readable(
         operation(
@@ -180,6 +216,16 @@ PATHS: dict[str, dict[str, Any]] = {
             },
             *(404, 409, 503),
             parameters=(JOB_ID,),
+        ),
+    },
+    "/v1/jobs/{job_id}/retry": {
+        "post": operation(
+            "retryJob",
+            "jobs",
+            "Run a job that has ended again: as a new job, with the same payload and options.",
+            {202: answer("The new job, stored.", _JOB, *JOB_HEADERS, "Location", "Idempotency-Replayed")},
+            *(400, 404, 409, 422, 503),
+            parameters=(JOB_ID, KEY),
         ),
     },
     "/v1/jobs/{job_id}/artifacts/{name}": readable(

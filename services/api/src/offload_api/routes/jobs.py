@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, fetch the result of, cancel."""
+"""Jobs: list, look at, fetch the result of, cancel."""
 
 from http import HTTPStatus
 
@@ -7,45 +7,31 @@ from litestar import Response, Router, post, route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from offload_api.bodies import AnyRequest, read_json
-from offload_api.headers import idempotency_key, matches, preferred_wait_seconds
+from offload_api import paging
+from offload_api.bodies import AnyRequest
+from offload_api.headers import matches, preferred_wait_seconds
 from offload_api.problems import Problem, not_found
-from offload_api.reading import await_job, etag, find_job, job_headers, require_id, retry_seconds
+from offload_api.reading import JSON, await_job, etag, find_job, job_headers, require_id, shown
+from offload_api.routes.submitting import retry, submit
 from offload_api.services import Services
-from offload_api.views import job_path, job_view
-from offload_shared import failpoints
-from offload_shared.failpoints import Point
-from offload_shared.job import Hint, Job, JobState, NewJob, error_body
-from offload_shared.store import jobs
-from offload_shared.store.jobs import Added, CancelAnswer
-
-JSON = "application/json"
+from offload_api.views import JobList, job_summary
+from offload_shared.job import Job, JobState, error_body
+from offload_shared.store import jobs, listing
+from offload_shared.store.jobs import CancelAnswer
 
 
-@post("/", status_code=HTTPStatus.ACCEPTED)
-async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
-    """Store a job and answer 202 once it is committed, never before."""
-    body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
-    new = services.submissions.decode(body, idempotency_key(request.headers))
-    added = await services.additions.submit(new)
-    if added.conflict:
-        raise _reused_key()
-    if added.replayed:
-        job = await find_job(services, added.id)
-    else:
-        job = _job_as_added(new, added)
-        _hint(services, new)
-    headers = job_headers(job) | {"Location": job_path(job.id), "Retry-After": str(retry_seconds(job))}
-    if added.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    failpoints.reached(Point.ACCEPTED)
-    return _shown(job, HTTPStatus.ACCEPTED, headers)
-
-
-def _hint(services: Services, new: NewJob) -> None:
-    # A job for later is left to the relay, and so is every hint that gets lost on the way.
-    if services.publisher is not None and not new.delay_seconds and new.run_at is None:
-        services.publisher.publish([Hint(new.id, new.queue, new.priority)])
+@route("/", http_method=["GET", "HEAD"])
+async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """Answer with a page of jobs, the newest first."""
+    query = paging.read(request)
+    found = await services.store.run(listing.page, query.wanted, size=query.size + 1, older_than=query.older_than)
+    page, more = found[: query.size], len(found) > query.size
+    token = paging.token(query.wanted, page[-1].id) if more else None
+    headers = {"Cache-Control": "private, no-cache"}
+    if token:
+        headers["Link"] = f'<{paging.next_page(request, token)}>; rel="next"'
+    body = JobList(jobs=[job_summary(job) for job in page], next_page_token=token)
+    return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
 @route("/{job_id:str}", http_method=["GET", "HEAD"])
@@ -63,7 +49,7 @@ async def show(
     headers = job_headers(job, waited_seconds=preferred_wait_seconds(request.headers))
     if matches(request.headers, etag(job)):
         return Response(None, status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return _shown(job, HTTPStatus.OK, headers)
+    return shown(job, HTTPStatus.OK, headers)
 
 
 @route("/{job_id:str}/result", http_method=["GET", "HEAD"])
@@ -95,49 +81,7 @@ async def cancel(services: NamedDependency[Services], job_id: FromPath[str]) -> 
         detail = f"The job has {job.state.value} already; what has ended is not cancelled."
         raise Problem(HTTPStatus.CONFLICT, "job-finished", "The job has finished", detail)
     status = HTTPStatus.OK if answer is CancelAnswer.CANCELLED else HTTPStatus.ACCEPTED
-    return _shown(job, status, headers)
-
-
-def _shown(job: Job, status: HTTPStatus, headers: dict[str, str]) -> Response[bytes]:
-    return Response(msgspec.json.encode(job_view(job)), status_code=status, media_type=JSON, headers=headers)
-
-
-def _job_as_added(new: NewJob, added: Added) -> Job:
-    # What a read would return, without the read: nothing but the two times was decided by the store.
-    if added.created_at is None or added.run_at is None:
-        raise TypeError("a job that was not added just now has to be read")
-    later = new.delay_seconds > 0 or new.run_at is not None
-    return Job(
-        id=new.id,
-        task=new.task,
-        queue=new.queue,
-        state=JobState.QUEUED,
-        version=1,
-        priority=new.priority,
-        attempt=0,
-        max_attempts=new.max_attempts,
-        timeout_seconds=new.timeout_seconds,
-        memory_limit_mb=new.memory_limit_mb,
-        cpu_limit_seconds=new.cpu_limit_seconds,
-        created_at=added.created_at,
-        run_at=added.run_at,
-        now=added.created_at if later else added.run_at,
-        deadline_at=new.deadline_at,
-        started_at=None,
-        finished_at=None,
-        cancel_requested=False,
-        worker=None,
-        progress=None,
-        failure=None,
-        detail=None,
-        attempts=[],
-        artifacts=[],
-    )
-
-
-def _reused_key() -> Problem:
-    detail = "This Idempotency-Key belongs to another body; a new job needs a new key."
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
+    return shown(job, status, headers)
 
 
 def _no_result(job: Job, headers: dict[str, str]) -> Problem:
@@ -152,4 +96,4 @@ def _no_result(job: Job, headers: dict[str, str]) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "result-not-ready", "No result yet", detail, headers=headers)
 
 
-router = Router("/v1/jobs", route_handlers=[submit, show, result, cancel])
+router = Router("/v1/jobs", route_handlers=[submit, retry, index, show, result, cancel])

@@ -1,0 +1,128 @@
+"""Every way to make a job: submit one, submit many together, run one again."""
+
+from http import HTTPStatus
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from offload_api.bodies import AnyRequest, read_json
+from offload_api.headers import idempotency_key
+from offload_api.problems import Problem, not_found
+from offload_api.reading import find_job, job_headers, require_id, retry_seconds, shown
+from offload_api.services import Services
+from offload_api.views import JobBatch, job_path, job_summary
+from offload_shared import failpoints
+from offload_shared.failpoints import Point
+from offload_shared.ids import new_id
+from offload_shared.job import Hint, Job, JobState, NewJob
+from offload_shared.store import jobs, listing
+from offload_shared.store.jobs import Added, RetryRefusal
+
+JSON = "application/json"
+
+
+@post("/", status_code=HTTPStatus.ACCEPTED)
+async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """Store a job and answer 202 once it is committed, never before."""
+    body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
+    new = services.submissions.decode(body, idempotency_key(request.headers))
+    return await _accepted(services, new, await services.additions.submit(new))
+
+
+@post("/{job_id:str}/retry", status_code=HTTPStatus.ACCEPTED)
+async def retry(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
+    """Store a job with the payload and options of one that has ended."""
+    key = idempotency_key(request.headers)
+    parent = require_id(job_id, "job")
+    retried = await services.store.run(jobs.retry, parent, new_id=new_id(), idempotency_key=key)
+    if retried is RetryRefusal.NOT_FOUND:
+        raise not_found("job")
+    if isinstance(retried, RetryRefusal):
+        detail = "The job has not ended yet; cancel it, or wait for its end."
+        raise Problem(HTTPStatus.CONFLICT, "job-not-finished", "The job has not finished", detail)
+    return await _accepted(services, *retried)
+
+
+@post("/v1/jobs:batch", status_code=HTTPStatus.ACCEPTED)
+async def submit_batch(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
+    body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
+    new = services.submissions.decode_batch(body, idempotency_key(request.headers))
+    added = await services.store.run(jobs.add_all, new)
+    if added is None:
+        raise _reused_key()
+    fresh = {each.id: each for each, answer in zip(new, added, strict=True) if not answer.replayed}
+    _hint(services, *fresh.values())
+    earlier = [answer.id for answer in added if answer.replayed]
+    known = {job.id: job for job in await services.store.run(listing.named, earlier)} if earlier else {}
+    made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
+    headers = {"Idempotency-Replayed": "true"} if earlier else {}
+    batch = JobBatch([job_summary(job) for job in made])
+    return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)
+
+
+async def _accepted(services: Services, new: NewJob, added: Added) -> Response[bytes]:
+    if added.conflict:
+        raise _reused_key()
+    if added.replayed:
+        job = await find_job(services, added.id)
+    else:
+        job = _job_as_added(new, added)
+        _hint(services, new)
+    headers = job_headers(job) | {"Location": job_path(job.id), "Retry-After": str(retry_seconds(job))}
+    if added.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    failpoints.reached(Point.ACCEPTED)
+    return shown(job, HTTPStatus.ACCEPTED, headers)
+
+
+def _hint(services: Services, *added: NewJob) -> None:
+    # A job for later is left to the relay, and so is every hint that gets lost on the way.
+    due = [new for new in added if not new.delay_seconds and new.run_at is None]
+    if services.publisher is not None and due:
+        services.publisher.publish([Hint(new.id, new.queue, new.priority) for new in due])
+
+
+def _job_as_added(new: NewJob, added: Added) -> Job:
+    # What a read would return, without the read: nothing but the two times was decided by the store.
+    if added.created_at is None or added.run_at is None:
+        raise TypeError("a job that was not added just now has to be read")
+    later = new.delay_seconds > 0 or new.run_at is not None
+    return Job(
+        id=new.id,
+        task=new.task,
+        queue=new.queue,
+        state=JobState.QUEUED,
+        version=1,
+        priority=new.priority,
+        attempt=0,
+        max_attempts=new.max_attempts,
+        timeout_seconds=new.timeout_seconds,
+        memory_limit_mb=new.memory_limit_mb,
+        cpu_limit_seconds=new.cpu_limit_seconds,
+        created_at=added.created_at,
+        run_at=added.run_at,
+        now=added.created_at if later else added.run_at,
+        deadline_at=new.deadline_at,
+        started_at=None,
+        finished_at=None,
+        cancel_requested=False,
+        worker=None,
+        progress=None,
+        failure=None,
+        detail=None,
+        attempts=[],
+        artifacts=[],
+        tags=new.tags,
+        parent_id=new.parent_id,
+    )
+
+
+def _reused_key() -> Problem:
+    detail = "This Idempotency-Key belongs to another body; a new job needs a new key."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
+
+
+router = Router("/", route_handlers=[submit_batch])  # the others share their address with what reads jobs

@@ -1,0 +1,63 @@
+"""Lists jobs, the newest first, a page at a time."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, select
+
+from offload_shared.job import Job, JobState
+from offload_shared.store.clock import clock, now
+from offload_shared.store.database import Database
+from offload_shared.store.jobs import as_job
+from offload_shared.store.schema import job, tag
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are listed: those of which all of this holds."""
+
+    tenant: str = ""
+    state: str | None = None  # as clients see it: `scheduled` is told apart from `queued`
+    task: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    created_after: datetime | None = None
+
+
+def page(database: Database, wanted: Wanted, *, size: int, older_than: str | None = None) -> list[Job]:
+    """Return up to `size` jobs, without their attempts and artifacts, that are older than the one of this id.
+
+    Ids begin with the time they were made at. So what is added while somebody pages through moves no page.
+    """
+    older = [job.c.id < older_than] if older_than is not None else []
+    statement = (
+        select(job, clock().label("now"))
+        .where(*_conditions(wanted), *older)
+        .order_by(job.c.tenant.desc(), job.c.id.desc())
+        .limit(size)
+    )
+    return database.read(lambda connection: [as_job(row, [], []) for row in connection.execute(statement)])
+
+
+def named(database: Database, job_ids: Sequence[str], *, tenant: str = "") -> list[Job]:
+    """Return the jobs of these ids, without their attempts and artifacts, in no order."""
+    statement = select(job, clock().label("now")).where(job.c.tenant == tenant, job.c.id.in_(job_ids))
+    return database.read(lambda connection: [as_job(row, [], []) for row in connection.execute(statement)])
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    yield job.c.tenant == wanted.tenant
+    if wanted.state == "scheduled":
+        yield (job.c.state == JobState.QUEUED) & (job.c.run_at > now())
+    elif wanted.state == "queued":
+        yield (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
+    elif wanted.state is not None:
+        yield job.c.state == wanted.state
+    if wanted.task is not None:
+        yield job.c.task == wanted.task
+    if wanted.queue is not None:
+        yield job.c.queue == wanted.queue
+    if wanted.tag is not None:
+        yield job.c.id.in_(select(tag.c.job_id).where(tag.c.name == wanted.tag))
+    if wanted.created_after is not None:
+        yield job.c.created_at > wanted.created_after
