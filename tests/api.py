@@ -26,6 +26,7 @@ class Api:
     """A running API, a client of it, and the store behind it."""
 
     def __init__(self, stack: Stack, process: Process, database: Database) -> None:
+        self._stack = stack
         self.http = stack.http
         self.process = process
         self.database = database
@@ -46,9 +47,17 @@ class Api:
         assert found is not None
         return (job_id, found.attempt)
 
+    def finish(self, lease: leases.Lease, outcome: Outcome) -> None:
+        """End an attempt as a worker does."""
+        leases.finish(self.database, lease, outcome, Usage(wall_seconds=0.5, cpu_seconds=0.25))
+
     def end(self, job_id: str, outcome: Outcome) -> None:
         """Run a job to this end as a worker does."""
-        leases.finish(self.database, self.start(job_id), outcome, Usage(wall_seconds=0.5, cpu_seconds=0.25))
+        self.finish(self.start(job_id), outcome)
+
+    def another(self) -> httpx2.Client:
+        """Start another API process on the same store, and return a client of it; the test closes it."""
+        return self._stack.start_another_api()
 
     def succeed(self, job_id: str, result: bytes = b'{"text":"done"}', *artifacts: StoredFile) -> None:
         self.end(job_id, Succeeded(result, artifacts))

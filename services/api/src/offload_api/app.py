@@ -8,7 +8,7 @@ from litestar.di import Provide
 
 from offload_api import problems
 from offload_api.background import Background
-from offload_api.routes import files, health, jobs, output, schema, submitting, tasks
+from offload_api.routes import events, files, health, jobs, output, schema, submitting, tasks
 from offload_api.services import Services
 
 
@@ -21,7 +21,7 @@ def create_app(services: Services) -> Litestar:
             yield
 
     return Litestar(
-        route_handlers=[each.router for each in (submitting, jobs, output, tasks, files, health, schema)],
+        route_handlers=[each.router for each in (submitting, jobs, output, events, tasks, files, health, schema)],
         dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         lifespan=[running],

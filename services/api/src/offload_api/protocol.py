@@ -12,6 +12,8 @@ from offload_api.problems import MEDIA_TYPE, ProblemDetails
 LARGEST_HEADERS_BYTES = 64 * 1024
 SLOWEST_HEADERS_SECONDS = 10.0
 LONGEST_FAREWELL_SECONDS = 5.0
+#: For a client to take in what was sent to it, before its connection is closed: it holds memory, and a place.
+SLOWEST_READER_SECONDS = 60.0
 
 
 class Protocol(HttpToolsProtocol):
@@ -22,15 +24,32 @@ class Protocol(HttpToolsProtocol):
         self._headers_bytes: int | None = 0  # of the request that begins; None once its headers are complete
         self._headers_timer: asyncio.TimerHandle | None = None
         self._farewell_timer: asyncio.TimerHandle | None = None  # runs once the connection's last answer is written
+        self._reader_timer: asyncio.TimerHandle | None = None  # runs while more was written than the client has read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
         self._begin_headers()
 
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._reader_timer = self.loop.call_later(SLOWEST_READER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: it has read."""
+        super().resume_writing()
+        self._end_reader_timer()
+
+    def _end_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
         self._end_headers()
+        self._end_reader_timer()
         if self._farewell_timer is not None:
             self._farewell_timer.cancel()
         super().connection_lost(exc)

@@ -9,6 +9,7 @@ from offload_api.coalescing import Coalescer
 from offload_api.publisher import Publisher
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
+from offload_api.streams import Streams
 from offload_api.submissions import Submissions
 from offload_api.waiting import JobWatch
 from offload_shared.artifacts import Artifacts
@@ -32,6 +33,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     submissions: Submissions
     additions: Coalescer[NewJob, Added]
     watch: JobWatch
+    streams: Streams
     output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
@@ -62,5 +64,6 @@ def assemble(
         submissions=submissions,
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions),
+        streams=Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client),
         output_turn=asyncio.Lock(),
     )

@@ -49,6 +49,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     self: str
     output: str | None = None
     result: str | None = None
+    events: str | None = None
     cancel: str | None = None
     retry: str | None = None
     parent: str | None = None
@@ -198,6 +199,7 @@ def _links(job: Job) -> JobLinks:
         self=here,
         output=f"{here}/output" if job.attempt else None,
         result=f"{here}/result" if job.state is JobState.SUCCEEDED else None,
+        events=None if job.state.final else f"{here}/events",
         cancel=None if job.state.final else f"{here}/cancel",
         retry=f"{here}/retry" if job.state.final else None,
         parent=job_path(job.parent_id) if job.parent_id else None,

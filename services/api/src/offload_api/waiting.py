@@ -42,6 +42,11 @@ class JobWatch:
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether the process is about to end."""
+        return self._closed
+
     async def changed(
         self,
         job_id: str,

@@ -29,6 +29,7 @@ PROBLEMS = {
     415: "The body is of a kind that is not taken here.",
     416: "The range begins behind the end; Content-Range has the size.",
     422: "The request breaks a rule; `errors` has an entry for each bad field.",
+    429: "Too many are open at once; Retry-After says when to try again.",
     503: "The store is not available; repeat the request, with its Idempotency-Key.",
 }
 
@@ -67,6 +68,7 @@ KEY = parameter(
     {"type": "string", "minLength": 1, "maxLength": 255},
     "Makes it safe to repeat the request: one key, one job.",
 )
+LAST_EVENT_ID = parameter("Last-Event-ID", "header", TEXT, "Of the last event the client has: only news is sent.")
 RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0-99`.")
 IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
@@ -205,6 +207,19 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(JOB_ID, ATTEMPT, AFTER, PREFER),
         )
     ),
+    "/v1/jobs/{job_id}/events": {
+        "get": operation(
+            "streamJob",
+            "jobs",
+            "Follow a job by server-sent events, each with the job as it is then; closes after the last.",
+            {
+                200: answer("A stream of events.", TEXT, media_type="text/event-stream"),
+                204: answer("The client knows the job's end already.", None),
+            },
+            *(404, 429, 503),
+            parameters=(JOB_ID, LAST_EVENT_ID),
+        ),
+    },
     "/v1/jobs/{job_id}/cancel": {
         "post": operation(
             "cancelJob",

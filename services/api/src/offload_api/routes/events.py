@@ -1,0 +1,91 @@
+"""A job's changes as server-sent events, from any API process and from any point on."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import msgspec
+from litestar import Response, Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.response import Stream
+
+from offload_api.bodies import AnyRequest
+from offload_api.problems import Problem
+from offload_api.reading import etag, find_job
+from offload_api.services import Services
+from offload_api.streams import Place
+from offload_api.views import job_view
+from offload_shared.errors import StoreUnavailable
+from offload_shared.job import Job
+
+#: A comment is sent after so long without news: what lies between may close what says nothing.
+PING_SECONDS = 15.0
+#: While the store is away, and when too many wait already.
+PAUSE_SECONDS = 1.0
+#: After which a browser connects again.
+RETRY_MILLISECONDS = 1000
+
+PING = b": still here\n\n"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+_log = logging.getLogger(__name__)
+
+
+@get("/v1/jobs/{job_id:str}/events")
+async def stream(
+    request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]
+) -> Stream | Response[None]:
+    """Answer with each change of a job that the client does not know of, up to its end."""
+    job = await find_job(services, job_id)
+    known = request.headers.get("last-event-id", "").strip()
+    if job.state.final and _id(job) == known:
+        return Response(None, status_code=HTTPStatus.NO_CONTENT)  # which tells a browser to come no more
+    place = services.streams.take(request.client.host if request.client else "")
+    events = _events(services, request, job, known, place)
+    return Stream(events, media_type="text/event-stream", headers=HEADERS)
+
+
+async def _events(services: Services, request: AnyRequest, job: Job, known: str, place: Place) -> AsyncIterator[bytes]:
+    with place:
+        yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+        while not services.watch.closed:
+            if _id(job) != known:
+                known = _id(job)
+                yield _event(job)
+                if job.state.final:
+                    return
+            later = await _next(services, request, job)
+            if later is None:
+                return
+            job = later
+            if _id(job) == known:
+                yield PING
+
+
+async def _next(services: Services, request: AnyRequest, job: Job) -> Job | None:
+    clock = asyncio.get_running_loop().time
+    ends = clock() + PING_SECONDS
+    changed = await services.watch.changed(job.id, job.version, seconds=PING_SECONDS, receive=request.receive)
+    if not changed and not services.watch.closed:
+        await asyncio.sleep(min(PAUSE_SECONDS, max(0.0, ends - clock())))
+    try:
+        return await find_job(services, job.id)
+    except Problem:  # it was deleted
+        return None
+    except StoreUnavailable as error:
+        _log.debug("an event stream goes on: %s", error)
+        await asyncio.sleep(PAUSE_SECONDS)
+        return job
+
+
+def _id(job: Job) -> str:
+    return etag(job).strip('"')
+
+
+def _event(job: Job) -> bytes:
+    return b"id: %s\nevent: job\ndata: %s\n\n" % (_id(job).encode(), msgspec.json.encode(job_view(job)))
+
+
+router = Router("/", route_handlers=[stream])
