@@ -38,7 +38,7 @@ def test_the_reference_lists_each_setting_of_the_api() -> None:
 
 
 def test_the_reference_lists_each_address() -> None:
-    listed = {re.sub(r"^(GET|HEAD|POST) ", "", cell) for cell in first_cells()}
+    listed = {re.sub(r"^(GET|HEAD|POST|DELETE) ", "", cell) for cell in first_cells()}
 
     assert {re.sub(r"\{\w+_id\}", "{id}", path) for path in PATHS} <= listed
 

@@ -35,7 +35,7 @@ class Artifacts:
         try:
             if url.startswith("file://"):
                 self._folder = Path(unquote(urlsplit(url).path))
-                self._store = LocalStore(self._folder, mkdir=True)
+                self._store = LocalStore(self._folder, mkdir=True, automatic_cleanup=True)
             else:
                 self._store = from_url(url)  # type: ignore[assignment]
         except (BaseError, ValueError, OSError) as error:
@@ -105,6 +105,14 @@ class Artifacts:
             return
         except BaseError as error:
             raise _unavailable(key, error) from error
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove whatever lies below `prefix`; raises `ArtifactsUnavailable`."""
+        try:
+            for found in obstore.list(self._store, prefix):
+                obstore.delete(self._store, [each["path"] for each in found])
+        except BaseError as error:
+            raise _unavailable(prefix, error) from error
 
     def _make_durable(self, key: str) -> None:
         # A bucket is durable when it answers; a folder only once the file and its name have reached the disk.

@@ -104,6 +104,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None  # of the submitted body, to tell a repeat from a reused key
     tags: tuple[str, ...] = ()
     parent_id: str | None = None  # the job that this one is a retry of
+    result_ttl_seconds: float | None = None
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +191,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: list[StoredFile]
     tags: tuple[str, ...] = ()
     parent_id: str | None = None
+    result_ttl_seconds: float | None = None
+    expires_at: datetime | None = None
 
     @property
     def shown_state(self) -> str:

@@ -23,6 +23,7 @@ class Background:
         self._publisher = services.publisher
         self._relay = Relay(services.store, services.publisher) if services.publisher else None
         self._sweeper = services.sweeper
+        self._collector = services.collector
         self._sweep_seconds = services.settings.sweep_seconds
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -46,6 +47,7 @@ class Background:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweeper.sweep)
+        await asyncio.to_thread(self._collector.collect)
 
 
 async def _repeat(step: Callable[[], Awaitable[object]], pause_seconds: float) -> None:

@@ -11,11 +11,11 @@ from litestar import Response
 
 from offload_api.bodies import AnyRequest
 from offload_api.headers import preferred_wait_seconds
-from offload_api.problems import not_found
+from offload_api.problems import Problem, not_found
 from offload_api.services import Services
 from offload_api.views import job_view
 from offload_shared.job import Job, JobState
-from offload_shared.store import jobs
+from offload_shared.store import deletion, jobs
 
 JSON = "application/json"
 LONGEST_RETRY_SECONDS = 60
@@ -31,11 +31,19 @@ def require_id(value: str, what: str) -> str:
 
 
 async def find_job(services: Services, job_id: str) -> Job:
-    """Return a job as it stands; raises `Problem` 404."""
+    """Return a job as it stands; raises `Problem` 404 or 410."""
     job = await services.store.run(jobs.get, require_id(job_id, "job"))
     if job is None:
-        raise not_found("job")
+        raise await missing_job(services, job_id)
     return job
+
+
+async def missing_job(services: Services, job_id: str) -> Problem:
+    """Return the answer to the id of a job that is not there: 410 when it has been, and is expired, else 404."""
+    if not await services.store.run(deletion.has_expired, job_id):
+        return not_found("job")
+    detail = "The job was kept for as long as its result_ttl_seconds said, and is there no more."
+    return Problem(HTTPStatus.GONE, "expired", "The job has expired", detail)
 
 
 async def await_job(
@@ -53,6 +61,12 @@ async def await_job(
             break
         job = await find_job(services, job_id)
     return job
+
+
+def not_finished() -> Problem:
+    """Return the answer to what can be done only with a job that has ended."""
+    detail = "The job has not ended yet; cancel it, or wait for its end."
+    return Problem(HTTPStatus.CONFLICT, "job-not-finished", "The job has not finished", detail)
 
 
 def etag(job: Job) -> str:

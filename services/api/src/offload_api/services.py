@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from offload_api.coalescing import Coalescer
+from offload_api.collecting import Collector
 from offload_api.publisher import Publisher
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
@@ -30,6 +31,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Artifacts
     publisher: Publisher | None
     sweeper: Sweeper
+    collector: Collector
     submissions: Submissions
     additions: Coalescer[NewJob, Added]
     watch: JobWatch
@@ -61,6 +63,7 @@ def assemble(
         artifacts=artifacts,
         publisher=publisher,
         sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
+        collector=Collector(database, artifacts),
         submissions=submissions,
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions),

@@ -47,6 +47,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     memory_limit_mb: int | None = None
     cpu_limit_seconds: float | None = None
     max_attempts: int | None = None
+    result_ttl_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=LONGEST_DELAY_SECONDS)] | None,
+        Meta(description="The job is kept so long once it has ended; without, until it is deleted."),
+    ] = None
     tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS, description="Words of yours to find the job by.")] = []
 
 
@@ -144,6 +148,7 @@ class Submissions:
             deadline_at=submission.deadline,
             idempotency_key=idempotency_key,
             fingerprint=_fingerprint(submission) if idempotency_key else None,
+            result_ttl_seconds=submission.result_ttl_seconds,
             tags=tuple(dict.fromkeys(submission.tags)),
         )
 

@@ -110,6 +110,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: list[ArtifactView]
     tags: list[str]
     parent_id: str | None
+    result_ttl_seconds: float | None
+    expires_at: datetime | None
     links: JobLinks
 
 
@@ -142,6 +144,8 @@ def job_view(job: Job) -> JobView:
         artifacts=[_artifact(job, each) for each in job.artifacts],
         tags=list(job.tags),
         parent_id=job.parent_id,
+        result_ttl_seconds=job.result_ttl_seconds,
+        expires_at=job.expires_at,
         links=_links(job),
     )
 

@@ -201,7 +201,9 @@ def _postgresql_arguments() -> dict[str, Any]:
 
 
 def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:
-    def offload_clock(seconds: float) -> str:
+    def offload_clock(seconds: float | None) -> str | None:
+        if seconds is None:
+            return None
         return datetime.fromtimestamp(clock() + seconds, UTC).strftime(SQLITE_FORMAT)
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:

@@ -98,11 +98,16 @@ def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usa
         "detail": failed.detail if failed else None,
     }
     if step.state.final:
-        change["finished_at"] = clock()
+        change |= finished_now()
     else:
         change |= {"run_at": clock(step.delay_seconds), "publish_after": clock(step.delay_seconds), "dispatches": 0}
     connection.execute(update(job).where(job.c.id == running.id).values(change))
     return step.state
+
+
+def finished_now() -> dict[str, Any]:
+    """Return what changes in the row of a job that ends, whatever its end is."""
+    return {"finished_at": clock(), "expires_at": clock(job.c.result_ttl_seconds)}
 
 
 def _record_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
+from offload_shared.store.endings import finished_now
 from offload_shared.store.schema import artifact, attempt, job, tag
 
 #: How long the API has to hint at a new job itself before the relay does.
@@ -107,6 +108,7 @@ def _row(new: NewJob) -> dict[str, Any]:
         "hint_delay": new.delay_seconds or FIRST_HINT_SECONDS,
         "tags": msgspec.json.encode(new.tags).decode() if new.tags else None,
         "parent_id": new.parent_id,
+        "result_ttl_seconds": new.result_ttl_seconds,
     }
 
 
@@ -173,6 +175,8 @@ def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) 
         artifacts=artifacts,
         tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
         parent_id=row.parent_id,
+        result_ttl_seconds=row.result_ttl_seconds,
+        expires_at=row.expires_at,
     )
 
 
@@ -233,7 +237,7 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
             return CancelAnswer.CANCELLED if state is JobState.CANCELLED else CancelAnswer.FINISHED
         change: dict[str, Any] = {"cancel_requested": True, "version": job.c.version + 1}
         if state is JobState.QUEUED:
-            change |= {"state": JobState.CANCELLED, "finished_at": clock()}
+            change |= {"state": JobState.CANCELLED, **finished_now()}
         if state is JobState.QUEUED or not row.cancel_requested:
             connection.execute(update(job).where(mine).values(change))
         return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED
@@ -284,4 +288,5 @@ def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
         fingerprint=f"retry of {row.id}" if idempotency_key else None,
         tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
         parent_id=row.id,
+        result_ttl_seconds=row.result_ttl_seconds,
     )

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select, update
 from offload_shared.job import Failed, Failure, JobState, Usage
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
-from offload_shared.store.endings import end_attempt
+from offload_shared.store.endings import end_attempt, finished_now
 from offload_shared.store.schema import job
 
 BATCH = 100
@@ -34,7 +34,7 @@ def fail_expired(database: Database) -> int:
     change = {
         "state": JobState.FAILED,
         "version": job.c.version + 1,
-        "finished_at": clock(),
+        **finished_now(),
         "failure": Failure.EXPIRED,
         "detail": "the job had not started by its deadline",
     }

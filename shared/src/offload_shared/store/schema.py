@@ -63,6 +63,8 @@ job = Table(
     Column("detail", Text),
     Column("cpu_limit_seconds", Double),
     Column("tags", Text),  # a JSON list, to show; the table `tag` is what they are found by
+    Column("result_ttl_seconds", Double),  # how long the job is kept once it has ended; None: until it is deleted
+    Column("expires_at", UtcDateTime),  # when that is over; None also while the job has not ended
     Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
@@ -89,6 +91,8 @@ Index("ix_job_lease_until", job.c.lease_until, postgresql_where=_running, sqlite
 Index("ix_job_lease_owner", job.c.lease_owner, postgresql_where=_running, sqlite_where=_running)
 
 Index("ix_job_tenant_id", job.c.tenant, job.c.id)
+_expires = job.c.expires_at.is_not(None)
+Index("ix_job_expires_at", job.c.expires_at, postgresql_where=_expires, sqlite_where=_expires)
 
 #: One row a tag of a job.
 tag = Table(
@@ -141,6 +145,18 @@ artifact = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
 )
+
+#: One row a job that is not there any more: its files go after it, and who asks for it may be told that it expired.
+gone = Table(
+    "gone",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("gone_at", UtcDateTime, nullable=False),
+    Column("expired", Boolean, nullable=False),
+    Column("collected", Boolean, nullable=False),  # none of its files is left
+)
+Index("ix_gone_gone_at", gone.c.collected, gone.c.gone_at)
 
 #: One row an uploaded file.
 file = Table(

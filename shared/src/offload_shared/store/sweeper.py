@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from offload_shared.errors import StoreUnavailable
-from offload_shared.store import recovery
+from offload_shared.store import deletion, recovery
 from offload_shared.store.database import Database
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,10 @@ class Sweeper:
         self._quiet_until: float | None = None  # None: it is not known that the store is there
 
     def sweep(self) -> int:
-        """Fail expired jobs and end lost attempts, where it is time to; returns how many, 0 while the store is away."""
+        """Fail expired jobs and end lost attempts, where it is time to; returns how many, 0 while the store is away.
+
+        Jobs that were kept for as long as was asked for are removed, too.
+        """
         try:
             return self._sweep()
         except StoreUnavailable as error:
@@ -43,6 +46,7 @@ class Sweeper:
         lost = self._all(recovery.end_lost) if self._clock() >= self._quiet_until else 0
         if lost:
             _log.warning("%d attempts were lost: their workers went silent", lost)
+        self._all(deletion.expire)
         return expired + lost
 
     def _all(self, verb: Callable[[Database], int]) -> int:

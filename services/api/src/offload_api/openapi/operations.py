@@ -25,6 +25,7 @@ PROBLEMS = {
     400: "The request is malformed.",
     404: "There is no such thing, or it is somebody else's.",
     409: "The job has ended otherwise.",
+    410: "The job was kept for as long as its result_ttl_seconds said, and is there no more.",
     413: "The body is larger than allowed.",
     415: "The body is of a kind that is not taken here.",
     416: "The range begins behind the end; Content-Range has the size.",
@@ -177,23 +178,33 @@ PATHS: dict[str, dict[str, Any]] = {
             body={JSON: {"schema": ref("Batch")}},
         ),
     },
-    "/v1/jobs/{job_id}": readable(
-        operation(
-            "getJob",
+    "/v1/jobs/{job_id}": {
+        **readable(
+            operation(
+                "getJob",
+                "jobs",
+                "Look at a job, or wait for it to change.",
+                {200: answer("The job.", _JOB, *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
+                *(404, 410, 503),
+                parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
+            )
+        ),
+        "delete": operation(
+            "deleteJob",
             "jobs",
-            "Look at a job, or wait for it to change.",
-            {200: answer("The job.", _JOB, *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
-            *(404, 503),
-            parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
-        )
-    ),
+            "Remove a job that has ended, with its result, its output and its files.",
+            {204: answer("It is gone.", None)},
+            *(404, 409, 410, 503),
+            parameters=(JOB_ID,),
+        ),
+    },
     "/v1/jobs/{job_id}/result": readable(
         operation(
             "getResult",
             "jobs",
             "Fetch a job's result, or wait for it. 404 before there is one, 409 when there will be none.",
             {200: answer("What the handler returned.", ref("Result"), *JOB_HEADERS), 304: unchanged(*JOB_HEADERS)},
-            *(404, 409, 503),
+            *(404, 409, 410, 503),
             parameters=(JOB_ID, PREFER, IF_NONE_MATCH),
         )
     ),
@@ -203,7 +214,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "jobs",
             "Read what an attempt has printed and logged, or wait for more of it.",
             {200: answer("The bytes, as they were written.", BYTES, *OUTPUT_HEADERS, media_type="text/plain")},
-            *(400, 404, 503),
+            *(400, 404, 410, 503),
             parameters=(JOB_ID, ATTEMPT, AFTER, PREFER),
         )
     ),
@@ -216,7 +227,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 200: answer("A stream of events.", TEXT, media_type="text/event-stream"),
                 204: answer("The client knows the job's end already.", None),
             },
-            *(404, 429, 503),
+            *(404, 410, 429, 503),
             parameters=(JOB_ID, LAST_EVENT_ID),
         ),
     },
@@ -229,7 +240,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 200: answer("It is cancelled.", _JOB, *JOB_HEADERS),
                 202: answer("It runs; its worker will end it.", _JOB, *JOB_HEADERS),
             },
-            *(404, 409, 503),
+            *(404, 409, 410, 503),
             parameters=(JOB_ID,),
         ),
     },
@@ -239,7 +250,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "jobs",
             "Run a job that has ended again: as a new job, with the same payload and options.",
             {202: answer("The new job, stored.", _JOB, *JOB_HEADERS, "Location", "Idempotency-Replayed")},
-            *(400, 404, 409, 422, 503),
+            *(400, 404, 409, 410, 422, 503),
             parameters=(JOB_ID, KEY),
         ),
     },
@@ -249,7 +260,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "files",
             "Download a file that a job left behind.",
             _FILE,
-            *(404, 416, 503),
+            *(404, 410, 416, 503),
             parameters=(JOB_ID, ARTIFACT, RANGE, IF_RANGE, IF_NONE_MATCH),
         )
     ),

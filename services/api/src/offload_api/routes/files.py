@@ -15,7 +15,7 @@ from offload_api.bodies import AnyRequest, chunks
 from offload_api.downloads import download
 from offload_api.filenames import cleaned, from_disposition
 from offload_api.problems import not_found, unsupported_media_type
-from offload_api.reading import require_id
+from offload_api.reading import find_job, require_id
 from offload_api.services import Services
 from offload_shared.errors import ArtifactsUnavailable, CommitUnknown, StoreUnavailable
 from offload_shared.ids import new_id
@@ -110,6 +110,7 @@ async def artifact(
     require_id(job_id, "job")
     stored = await services.store.run(stored_files.get_artifact, job_id, name) if name == cleaned(name) else None
     if stored is None:
+        await find_job(services, job_id)  # which may have an answer of its own
         raise not_found("artifact")
     return await download(request, services.artifacts, stored)
 

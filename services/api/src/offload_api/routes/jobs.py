@@ -3,20 +3,31 @@
 from http import HTTPStatus
 
 import msgspec
-from litestar import Response, Router, post, route
+from litestar import Response, Router, delete, post, route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from offload_api import paging
 from offload_api.bodies import AnyRequest
 from offload_api.headers import matches, preferred_wait_seconds
-from offload_api.problems import Problem, not_found
-from offload_api.reading import JSON, await_job, etag, find_job, job_headers, require_id, shown
+from offload_api.problems import Problem
+from offload_api.reading import (
+    JSON,
+    await_job,
+    etag,
+    find_job,
+    job_headers,
+    missing_job,
+    not_finished,
+    require_id,
+    shown,
+)
 from offload_api.routes.submitting import retry, submit
 from offload_api.services import Services
 from offload_api.views import JobList, job_summary
 from offload_shared.job import Job, JobState, error_body
-from offload_shared.store import jobs, listing
+from offload_shared.store import deletion, jobs, listing
+from offload_shared.store.deletion import DeleteAnswer
 from offload_shared.store.jobs import CancelAnswer
 
 
@@ -65,7 +76,7 @@ async def result(
         return Response(None, status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     stored = await services.store.run(jobs.result, job_id)
     if stored is None:
-        raise not_found("job")
+        raise await missing_job(services, job_id)
     return Response(stored, media_type=JSON, headers=headers)
 
 
@@ -74,7 +85,7 @@ async def cancel(services: NamedDependency[Services], job_id: FromPath[str]) -> 
     """Cancel a queued job at once, or ask for the end of a running one."""
     answer = await services.store.run(jobs.cancel, require_id(job_id, "job"))
     if answer is CancelAnswer.NOT_FOUND:
-        raise not_found("job")
+        raise await missing_job(services, job_id)
     job = await find_job(services, job_id)
     headers = job_headers(job)
     if answer is CancelAnswer.FINISHED:
@@ -96,4 +107,14 @@ def _no_result(job: Job, headers: dict[str, str]) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "result-not-ready", "No result yet", detail, headers=headers)
 
 
-router = Router("/v1/jobs", route_handlers=[submit, retry, index, show, result, cancel])
+@delete("/{job_id:str}", status_code=HTTPStatus.NO_CONTENT)
+async def remove(services: NamedDependency[Services], job_id: FromPath[str]) -> None:
+    """Remove a job that has ended; its files go soon after it."""
+    answer = await services.store.run(deletion.delete_job, require_id(job_id, "job"))
+    if answer is DeleteAnswer.NOT_FOUND:
+        raise await missing_job(services, job_id)
+    if answer is DeleteAnswer.NOT_FINAL:
+        raise not_finished()
+
+
+router = Router("/v1/jobs", route_handlers=[submit, retry, index, show, result, cancel, remove])

@@ -9,8 +9,8 @@ from litestar.params import FromPath
 
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
-from offload_api.problems import Problem, not_found
-from offload_api.reading import find_job, job_headers, require_id, retry_seconds, shown
+from offload_api.problems import Problem
+from offload_api.reading import find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
 from offload_api.services import Services
 from offload_api.views import JobBatch, job_path, job_summary
 from offload_shared import failpoints
@@ -38,10 +38,9 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     parent = require_id(job_id, "job")
     retried = await services.store.run(jobs.retry, parent, new_id=new_id(), idempotency_key=key)
     if retried is RetryRefusal.NOT_FOUND:
-        raise not_found("job")
+        raise await missing_job(services, parent)
     if isinstance(retried, RetryRefusal):
-        detail = "The job has not ended yet; cancel it, or wait for its end."
-        raise Problem(HTTPStatus.CONFLICT, "job-not-finished", "The job has not finished", detail)
+        raise not_finished()
     return await _accepted(services, *retried)
 
 
@@ -117,6 +116,7 @@ def _job_as_added(new: NewJob, added: Added) -> Job:
         artifacts=[],
         tags=new.tags,
         parent_id=new.parent_id,
+        result_ttl_seconds=new.result_ttl_seconds,
     )
 
 

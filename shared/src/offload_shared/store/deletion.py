@@ -1,0 +1,83 @@
+"""Jobs that go: deleted by their client, or kept for no longer than was asked for; and their files after them."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from offload_shared.job import JobState
+from offload_shared.store.clock import clock, now
+from offload_shared.store.database import Database
+from offload_shared.store.schema import gone, job
+
+BATCH = 100
+#: For so long it is remembered that a job was there, and is expired.
+REMEMBERED_SECONDS = 30 * 86_400.0
+
+
+class DeleteAnswer(Enum):
+    """What a request to delete a job met."""
+
+    DELETED = "deleted"
+    NOT_FOUND = "not_found"
+    NOT_FINAL = "not_final"
+
+
+def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAnswer:
+    """Remove a job that has ended, with its attempts and their output; its files are left to whoever collects them."""
+
+    def work(connection: Connection) -> DeleteAnswer:
+        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
+        row = connection.execute(select(job.c.id, job.c.tenant, job.c.state).where(mine).with_for_update()).first()
+        if row is None:
+            return DeleteAnswer.NOT_FOUND
+        if not JobState(row.state).final:
+            return DeleteAnswer.NOT_FINAL
+        _remove(connection, [row], expired=False)
+        return DeleteAnswer.DELETED
+
+    return database.write(work)
+
+
+def expire(database: Database) -> int:
+    """Remove jobs that have been kept for as long as was asked for, a batch of them; returns how many."""
+
+    def work(connection: Connection) -> int:
+        due = select(job.c.id, job.c.tenant).where(job.c.expires_at <= now()).limit(BATCH)
+        rows = connection.execute(due.with_for_update(skip_locked=True)).all()
+        if rows:
+            _remove(connection, rows, expired=True)
+        return len(rows)
+
+    # Looked up without a transaction first: SQLite has one writer, and mostly there is nothing to do.
+    any_due = select(job.c.id).where(job.c.expires_at <= now()).limit(1)
+    return database.write(work) if database.read(lambda connection: connection.execute(any_due).first()) else 0
+
+
+def _remove(connection: Connection, rows: Sequence[Any], *, expired: bool) -> None:
+    marks = {"gone_at": clock(), "expired": expired, "collected": False}
+    connection.execute(insert(gone).values(marks), [{"job_id": row.id, "tenant": row.tenant} for row in rows])
+    connection.execute(delete(job).where(job.c.id.in_([row.id for row in rows])))
+
+
+def has_expired(database: Database, job_id: str, *, tenant: str = "") -> bool:
+    """Return whether the tenant had a job of this id which was kept for as long as was asked for."""
+    statement = select(gone.c.job_id).where(gone.c.job_id == job_id, gone.c.tenant == tenant, gone.c.expired)
+    return database.read(lambda connection: connection.execute(statement).first()) is not None
+
+
+def uncollected(database: Database) -> list[str]:
+    """Return jobs, some of those that are gone, whose files may be there still."""
+    statement = select(gone.c.job_id).where(~gone.c.collected).order_by(gone.c.gone_at).limit(BATCH)
+    return database.read(lambda connection: list(connection.execute(statement).scalars()))
+
+
+def note_collected(database: Database, job_ids: Sequence[str]) -> None:
+    """Note that nothing is left of these jobs, and forget those that went long ago."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(update(gone).where(gone.c.job_id.in_(job_ids)).values(collected=True))
+        connection.execute(delete(gone).where(gone.c.collected, gone.c.gone_at < clock(-REMEMBERED_SECONDS)))
+
+    database.write(work)
