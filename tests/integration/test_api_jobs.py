@@ -151,7 +151,7 @@ def test_a_job_is_shown_with_its_attempts_progress_and_links(api: Api) -> None:
         body["progress"],
     )
     here = f"/v1/jobs/{job_id}"
-    assert {"self": here, "cancel": f"{here}/cancel", "output": f"{here}/output"} == body["links"]
+    assert {"self": here, **{name: f"{here}/{name}" for name in ("events", "cancel", "output")}} == body["links"]
 
 
 def test_a_succeeded_job_gives_its_result_as_it_was_stored(api: Api) -> None:

@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from offload_api import paging
 from offload_shared.job import Failed, Failure
+from offload_shared.store.listing import Wanted
 from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID, count
+from tests.jobs import added
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -98,6 +101,8 @@ class TestLists:
             "created_after=0001-01-01T00:00:00%2B14:00",
             "task=",
             "task=%00",
+            "state=null",
+            "created_after=null",
             "tag=" + "x" * 101,
             "state=queued&state=running",
             "colour=red",
@@ -118,6 +123,11 @@ class TestLists:
 
         assert 400 == answer.status_code
         assert "page_token" in problem(answer)["detail"]
+
+    def test_a_token_that_was_made_up_is_refused(self, api: Api) -> None:
+        forged = paging.token(Wanted(), "0" * 31 + "\0")
+
+        assert 400 == api.http.get("/v1/jobs", params={"page_token": forged}).status_code
 
     def test_the_next_page_is_at_an_address_of_this_api(self, api: Api) -> None:
         for _ in range(2):
@@ -240,6 +250,26 @@ class TestRetries:
         assert first.json()["id"] == again.json()["id"]
         assert "true" == again.headers["idempotency-replayed"]
         assert 422 == reused.status_code
+
+    def test_a_repeat_of_a_retry_finds_its_job_also_when_the_parent_is_gone(self, api: Api) -> None:
+        parent = api.submit()["id"]
+        api.succeed(parent)
+        headers = {"Idempotency-Key": "retry-2"}
+        first = api.http.post(f"/v1/jobs/{parent}/retry", headers=headers).json()["id"]
+        api.http.delete(f"/v1/jobs/{parent}").raise_for_status()
+
+        again = api.http.post(f"/v1/jobs/{parent}/retry", headers=headers)
+
+        assert (202, first) == (again.status_code, again.json()["id"])
+        assert 404 == api.http.post(f"/v1/jobs/{parent}/retry").status_code
+
+    def test_a_job_of_a_task_that_is_no_more_is_not_retried(self, api: Api) -> None:
+        old = added(api.database, task="no-such-task", queue="io")
+        api.http.post(f"/v1/jobs/{old}/cancel").raise_for_status()
+
+        answer = api.http.post(f"/v1/jobs/{old}/retry")
+
+        assert (404, "/problems/unknown-task") == (answer.status_code, problem(answer)["type"])
 
     def test_what_has_not_ended_or_is_not_there_cannot_be_retried(self, api: Api) -> None:
         job_id = api.submit()["id"]

@@ -1,5 +1,6 @@
 """What becomes of a submitted body."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -51,3 +52,19 @@ def test_without_a_lower_bound_a_job_has_its_tasks_limits() -> None:
 
     expected = (ECHO.timeout_seconds, ECHO.memory_limit_mb, ECHO.cpu_limit_seconds, ECHO.max_attempts)
     assert expected == (job.timeout_seconds, job.memory_limit_mb, job.cpu_limit_seconds, job.max_attempts)
+
+
+def test_a_fingerprint_does_not_change_with_options_that_a_later_version_adds() -> None:
+    body = b'{"task": "echo", "payload": {"text": "a"}, "priority": 3}'
+
+    new = Submissions({"echo": ECHO}, ApiSettings()).decode(body, "key")
+
+    said = b'{"payload":{"text":"a"},"priority":3,"task":"echo"}'  # no default of any field
+    assert hashlib.sha256(said).hexdigest() == new.fingerprint
+
+
+def test_a_job_that_is_run_again_is_held_to_what_the_operator_allows_now() -> None:
+    loose, strict = ({"echo": ECHO}, ApiSettings()), ({"echo": ECHO}, ApiSettings(max_timeout_seconds=5))
+    old = Submissions(*loose).decode(b'{"task": "echo", "payload": {}, "timeout_seconds": 50}', None)
+
+    assert 5 == Submissions(*strict).renewed(old).timeout_seconds

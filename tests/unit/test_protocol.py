@@ -1,6 +1,7 @@
 """A connection as the HTTP server sees it, without one."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -16,8 +17,12 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.aborted = asyncio.Event()
+        self.unread: Iterator[int] = iter([])
 
     def get_extra_info(self, _: str) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return next(self.unread, 0)
 
     def abort(self) -> None:
         self.aborted.set()
@@ -43,6 +48,17 @@ def test_a_client_that_does_not_read_what_it_is_sent_is_disconnected() -> None:
         connection, transport = await made()
         connection.pause_writing()
         await asyncio.wait_for(transport.aborted.wait(), 10)
+
+    asyncio.run(check())
+
+
+def test_a_client_that_reads_slowly_stays_connected_for_as_long_as_it_reads() -> None:
+    async def check() -> None:
+        connection, transport = await made()
+        transport.unread = iter([1000, 900, 800, 700, 700])
+        connection.pause_writing()
+        await asyncio.wait_for(transport.aborted.wait(), 10)
+        assert [] == list(transport.unread)
 
     asyncio.run(check())
 

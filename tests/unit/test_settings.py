@@ -64,6 +64,20 @@ def test_a_url_is_shown_without_its_password_also_when_it_is_no_url(rest: str) -
     assert f"amqp://me@{rest}" == without_password(f"amqp://me@{rest}")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:/u:secret@h/db",
+        "postgresql:u:secret@h/db",
+        "postgresql//u:secret@h/db",
+        "postgresql://h/db?user=u&password=secret&x=1",
+    ],
+)
+def test_no_misspelt_url_shows_its_password(url: str) -> None:
+    assert "secret" not in without_password(url)
+    assert "h" in without_password(url)
+
+
 def test_a_setting_of_a_few_words_names_them() -> None:
     with pytest.raises(SettingsInvalid, match="'loud': expected one of DEBUG, INFO, WARNING, ERROR"):
         load(SharedSettings, {"OFFLOAD_LOG_LEVEL": "loud"})

@@ -110,8 +110,9 @@ class Artifacts:
         """Remove whatever lies below `prefix`; raises `ArtifactsUnavailable`."""
         try:
             for found in obstore.list(self._store, prefix):
-                obstore.delete(self._store, [each["path"] for each in found])
-        except BaseError as error:
+                for each in found:
+                    self.delete(each["path"])  # another process may be at it, too
+        except (BaseError, OSError) as error:
             raise _unavailable(prefix, error) from error
 
     def _make_durable(self, key: str) -> None:

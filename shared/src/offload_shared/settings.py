@@ -51,7 +51,8 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.artifacts_url or (self.data_dir.absolute() / "artifacts").as_uri()
 
 
-_PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*@")
+_PASSWORD = re.compile(r"^((?>[\w+.-]*:?/{0,2})[^:@/]*):.*@")
+_PASSWORD_OPTION = re.compile(r"(?i)(password=)[^&]*")
 
 Settings = TypeVar("Settings", bound=SharedSettings)
 
@@ -96,4 +97,5 @@ def _invalid(name: str, value: str, problem: str) -> SettingsInvalid:
 
 def without_password(url: str) -> str:
     """Return a URL fit to be shown: its password, if it has one, replaced by stars."""
-    return _PASSWORD.sub(r"\1:***@", url)  # also where it is no URL that could be taken apart
+    # Also where it is no URL that could be taken apart.
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))

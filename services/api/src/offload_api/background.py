@@ -30,6 +30,7 @@ class Background:
     async def __aenter__(self) -> Self:
         """Begin."""
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
+        self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()
             self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))
@@ -37,6 +38,7 @@ class Background:
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         """End; what was not published yet is left to the next relay."""
+        self._collector.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -47,6 +49,8 @@ class Background:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweeper.sweep)
+
+    async def _collect(self) -> None:
         await asyncio.to_thread(self._collector.collect)
 
 
@@ -58,7 +62,7 @@ async def _repeat(step: Callable[[], Awaitable[object]], pause_seconds: float) -
             await step()
         except StoreUnavailable as error:
             if not failing:
-                _log.warning("the relay waits for the store: %s", error)
+                _log.warning("what runs in the background waits for the store: %s", error)
             failing = True
         except Exception:  # noqa: BLE001 - one bad step must not end all further ones
             _log.exception("a step in the background failed")

@@ -1,33 +1,48 @@
 """Removes the files of jobs that are gone; on every API process, with no leader."""
 
 import logging
+import threading
 
 from offload_shared.artifacts import Artifacts
-from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
+from offload_shared.errors import ArtifactsUnavailable
 from offload_shared.store import deletion
 from offload_shared.store.database import Database
+
+#: In one go, after which the storage is left alone for a while.
+MOST_FAILURES = 3
 
 _log = logging.getLogger(__name__)
 
 
 class Collector:
-    """Collects each time it is told to; what cannot be removed now is tried again with the next."""
+    """Collects some each time it is told to; what cannot be removed now is tried again later."""
 
     def __init__(self, database: Database, artifacts: Artifacts) -> None:
         self._database = database
         self._artifacts = artifacts
+        self._ended = threading.Event()
         self._failing = False
 
     def collect(self) -> None:
-        """Remove what is left of jobs that are gone, of all their attempts."""
-        try:
-            while job_ids := deletion.uncollected(self._database):
-                for job_id in job_ids:
-                    self._artifacts.delete_all(f"jobs/{job_id}/")
-                deletion.note_collected(self._database, job_ids)
-        except (ArtifactsUnavailable, StoreUnavailable) as error:
-            if not self._failing:
-                _log.warning("the files of jobs that are gone cannot be removed now: %s", error)
-            self._failing = True
-        else:
-            self._failing = False
+        """Remove what is left of some jobs that are gone, of all their attempts; raises `StoreUnavailable`."""
+        deletion.forget(self._database)
+        collected, failures = list[str](), 0
+        for job_id in deletion.uncollected(self._database):
+            if self._ended.is_set() or failures == MOST_FAILURES:
+                break
+            try:
+                self._artifacts.delete_all(f"jobs/{job_id}/")
+            except ArtifactsUnavailable as error:
+                failures += 1
+                if not self._failing:
+                    _log.warning("files of jobs that are gone cannot be removed now: %s", error)
+                self._failing = True
+            else:
+                collected.append(job_id)
+        if collected:
+            deletion.note_collected(self._database, collected)
+            self._failing = failures > 0
+
+    def end(self) -> None:
+        """Let what is under way come to its end soon."""
+        self._ended.set()

@@ -14,6 +14,7 @@ from offload_api.publisher import Publisher
 from offload_api.server import Server, listening_socket
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
+from offload_api.store import SCANNING_THREADS
 from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
@@ -56,7 +57,7 @@ def connect(settings: ApiSettings) -> Services:
 
     The broker alone is not called yet: it may come and go, and jobs are accepted without it.
     """
-    database = Database(settings.store, connections=settings.store_threads + 1)  # one for the sweeper
+    database = Database(settings.store, connections=settings.store_threads + SCANNING_THREADS + 1)  # the sweeper's
     migrate(database)
     publisher = None
     if settings.broker_url:

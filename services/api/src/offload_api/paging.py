@@ -1,6 +1,7 @@
 """The query of a list of jobs: what is wanted, and where a page begins."""
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated
@@ -8,7 +9,7 @@ from urllib.parse import urlencode
 from zlib import crc32
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from offload_api.bodies import AnyRequest
 from offload_api.problems import malformed
@@ -20,6 +21,7 @@ PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 #: Of an id, which a token begins with.
 ID_LENGTH = 32
+_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
 
 Name = Annotated[str, Meta(pattern="^[ -~]{1,100}$")]
 
@@ -27,13 +29,14 @@ Name = Annotated[str, Meta(pattern="^[ -~]{1,100}$")]
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of a list of jobs."""
 
-    state: ShownState | None = None
-    task: Name | None = None
-    queue: Name | None = None
-    tag: Name | None = None
-    created_after: Annotated[datetime, Meta(tz=True)] | None = None
+    # Unset, not None: the word `null` in a query is a word.
+    state: ShownState | UnsetType = UNSET
+    task: Name | UnsetType = UNSET
+    queue: Name | UnsetType = UNSET
+    tag: Name | UnsetType = UNSET
+    created_after: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
     page_size: Annotated[int, Meta(ge=1, le=LARGEST_PAGE)] = PAGE_SIZE
-    page_token: Annotated[str, Meta(max_length=200)] | None = None
+    page_token: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,11 +57,17 @@ def read(request: AnyRequest) -> Page:
         query = msgspec.convert(dict(given), Query, strict=False)
     except msgspec.ValidationError as error:
         raise malformed(f"The query is not valid: {error}.") from None
-    after = query.created_after
+    after = query.created_after or None
     if after is not None and not EARLIEST <= after <= LATEST:
         raise malformed(f"`created_after` is not between the years {EARLIEST.year} and {LATEST.year}.")
-    wanted = Wanted(state=query.state, task=query.task, queue=query.queue, tag=query.tag, created_after=after)
-    older_than = None if query.page_token is None else _last_id(query.page_token, wanted)
+    wanted = Wanted(
+        state=query.state or None,
+        task=query.task or None,
+        queue=query.queue or None,
+        tag=query.tag or None,
+        created_after=after,
+    )
+    older_than = _last_id(query.page_token, wanted) if query.page_token is not UNSET else None
     return Page(wanted=wanted, size=query.page_size, older_than=older_than)
 
 
@@ -79,7 +88,7 @@ def _last_id(page_token: str, wanted: Wanted) -> str:
     except (binascii.Error, ValueError):
         decoded = ""
     last_id, mark = decoded[:ID_LENGTH], decoded[ID_LENGTH:]
-    if mark != _mark(wanted):
+    if mark != _mark(wanted) or not _ID.fullmatch(last_id):
         raise malformed("`page_token` is not one that this list gave for the same filters.")
     return last_id
 

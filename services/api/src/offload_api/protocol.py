@@ -24,6 +24,7 @@ class Protocol(HttpToolsProtocol):
         self._headers_bytes: int | None = 0  # of the request that begins; None once its headers are complete
         self._headers_timer: asyncio.TimerHandle | None = None
         self._farewell_timer: asyncio.TimerHandle | None = None  # runs once the connection's last answer is written
+        self._unread = 0  # bytes, when that timer began
         self._reader_timer: asyncio.TimerHandle | None = None  # runs while more was written than the client has read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,12 +35,23 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
         super().pause_writing()
-        self._reader_timer = self.loop.call_later(SLOWEST_READER_SECONDS, self.transport.abort)
+        self._watch_reader()
 
     def resume_writing(self) -> None:
         """Go on: it has read."""
         super().resume_writing()
         self._end_reader_timer()
+
+    def _watch_reader(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._reader_timer = self.loop.call_later(SLOWEST_READER_SECONDS, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        # However slowly it reads, it may: only who reads nothing is let go.
+        if self.transport.get_write_buffer_size() < self._unread:
+            self._watch_reader()
+        else:
+            self.transport.abort()
 
     def _end_reader_timer(self) -> None:
         if self._reader_timer is not None:

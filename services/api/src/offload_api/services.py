@@ -12,7 +12,7 @@ from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
 from offload_api.submissions import Submissions
-from offload_api.waiting import JobWatch
+from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
 from offload_shared.store import jobs
@@ -66,7 +66,7 @@ def assemble(
         collector=Collector(database, artifacts),
         submissions=submissions,
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
-        watch=JobWatch(versions),
+        watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         streams=Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client),
         output_turn=asyncio.Lock(),
     )

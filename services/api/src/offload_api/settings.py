@@ -16,7 +16,7 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000  # 0: any that is free
     max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
-    max_batch_bytes: Bytes = 16 * 1024 * 1024  # of many submitted together
+    max_batch_bytes: Bytes = 4 * 1024 * 1024  # of many submitted together
     max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file
     max_timeout_seconds: LongSeconds = 7 * 86_400.0  # the most a client may ask for
     max_memory_limit_mb: Annotated[int, Meta(ge=1)] = 16_384

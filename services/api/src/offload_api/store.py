@@ -9,6 +9,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from offload_shared.errors import CommitUnknown
 from offload_shared.store.database import Database
 
+SCANNING_THREADS = 2
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -23,20 +25,28 @@ class Store:
         self._database = database
         self._answer_seconds = answer_seconds
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store")
+        self._scans = ThreadPoolExecutor(SCANNING_THREADS, thread_name_prefix="store-scan")
 
     async def run(self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `verb(database, ...)` on a thread; raises what it raises, and `CommitUnknown` when it takes too long.
 
         A caller that is cancelled does not interrupt a verb that has begun.
         """
-        call = partial(verb, self._database, *args, **kwargs)
+        return await self._run(self._pool, partial(verb, self._database, *args, **kwargs))
+
+    async def scan(self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a verb that may have to look at many rows, as `run` does, on threads that nothing else waits for."""
+        return await self._run(self._scans, partial(verb, self._database, *args, **kwargs))
+
+    async def _run(self, pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+                return await asyncio.get_running_loop().run_in_executor(pool, call)
         except TimeoutError:
             raise CommitUnknown(f"the store did not answer within {self._answer_seconds:g} s") from None
 
     def close(self) -> None:
         """Let go of the threads and connections; calls that have begun come to their end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._scans):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._database.dispose()

@@ -66,6 +66,7 @@ class Submissions:
     """Decodes submitted jobs of the tasks there are, within what the operator allows."""
 
     def __init__(self, tasks: Mapping[str, Task], settings: ApiSettings) -> None:
+        self._settings = settings
         #: Their limits within the operator's.
         self.tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
         self.kinds = {name: submission_type(task, settings) for name, task in self.tasks.items()}
@@ -112,6 +113,22 @@ class Submissions:
         whole = _fingerprint(batch)
         # No client's own key has a line feed in it.
         return [replace(each, idempotency_key=f"{keys}\n{index}", fingerprint=whole) for index, each in enumerate(made)]
+
+    def renewed(self, new: NewJob) -> NewJob:
+        """Return a job that repeats an earlier one as the task and the operator have it now; raises `Problem` 404."""
+        task = self.tasks.get(new.task)
+        if task is None:
+            raise unknown_task()
+        cpu = new.cpu_limit_seconds
+        return replace(
+            new,
+            task_version=task.version,
+            queue=task.queue,
+            timeout_seconds=min(new.timeout_seconds, self._settings.max_timeout_seconds),
+            memory_limit_mb=min(new.memory_limit_mb, self._settings.max_memory_limit_mb),
+            cpu_limit_seconds=None if cpu is None else min(cpu, self._settings.max_cpu_limit_seconds),
+            max_attempts=min(new.max_attempts, self._settings.max_attempts_limit),
+        )
 
     def _batch_refusal(self, body: bytes) -> Problem:
         try:
@@ -231,7 +248,24 @@ def _type_name(task: Task) -> str:
 
 
 def _fingerprint(body: msgspec.Struct) -> str:
-    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(_said(body), order="deterministic")).hexdigest()
+
+
+def _said(value: Any) -> Any:
+    # Without defaults: what a later version adds must not make another body of one that does not speak of it.
+    if isinstance(value, list | tuple):
+        return [_said(each) for each in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
+    said = {field.encode_name: _said(each) for field, each in fields if each != _default(field)}
+    tag = value.__struct_config__.tag
+    return said if tag is None else {**said, str(value.__struct_config__.tag_field): tag}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    made_by = field.default_factory
+    return field.default if made_by is msgspec.NODEFAULT else made_by()
 
 
 def unknown_task() -> Problem:

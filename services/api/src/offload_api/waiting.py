@@ -35,9 +35,11 @@ class JobWatch:
         versions: Callable[[Sequence[str]], Awaitable[dict[str, int]]],
         *,
         interval_seconds: float = INTERVAL_SECONDS,
+        most_waiters: int = MOST_WAITERS,
     ) -> None:
         self._versions = versions
         self._interval_seconds = interval_seconds
+        self._most_waiters = most_waiters
         self._waiters: set[_Waiter] = set()
         self._poller: asyncio.Task[None] | None = None
         self._closed = False
@@ -60,7 +62,7 @@ class JobWatch:
 
         `news`, where given, runs meanwhile: what it returns is the answer, if it comes first.
         """
-        if self._closed or len(self._waiters) >= MOST_WAITERS:
+        if self._closed or len(self._waiters) >= self._most_waiters:
             return False
         waiter = _Waiter(job_id, version, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)

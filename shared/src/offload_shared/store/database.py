@@ -164,7 +164,7 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 def _unusable(url: URL, error: Exception) -> SettingsInvalid:
     cause = " ".join(str(getattr(error, "orig", None) or error).split())
-    return SettingsInvalid(f"the store's URL {url.render_as_string()!r} cannot be used: {cause}")
+    return SettingsInvalid(f"the store's URL {without_password(url.render_as_string())!r} cannot be used: {cause}")
 
 
 def _parsed(url: str) -> URL:

@@ -1,6 +1,7 @@
 """Jobs that go: deleted by their client, or kept for no longer than was asked for; and their files after them."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
@@ -13,7 +14,7 @@ from offload_shared.store.schema import gone, job
 
 BATCH = 100
 #: For so long it is remembered that a job was there, and is expired.
-REMEMBERED_SECONDS = 30 * 86_400.0
+REMEMBERED = timedelta(days=30)
 
 
 class DeleteAnswer(Enum):
@@ -74,10 +75,17 @@ def uncollected(database: Database) -> list[str]:
 
 
 def note_collected(database: Database, job_ids: Sequence[str]) -> None:
-    """Note that nothing is left of these jobs, and forget those that went long ago."""
+    """Note that nothing is left of these jobs."""
+    statement = update(gone).where(gone.c.job_id.in_(job_ids)).values(collected=True)
+    database.write(lambda connection: connection.execute(statement))
 
-    def work(connection: Connection) -> None:
-        connection.execute(update(gone).where(gone.c.job_id.in_(job_ids)).values(collected=True))
-        connection.execute(delete(gone).where(gone.c.collected, gone.c.gone_at < clock(-REMEMBERED_SECONDS)))
 
-    database.write(work)
+def forget(database: Database) -> int:
+    """Remember no longer that jobs were there which went long ago, a batch of them; returns how many."""
+    # A moment that is known is looked up in the index, a moving clock is not.
+    long_ago = database.read(lambda connection: connection.execute(select(now())).scalar_one())
+    old = select(gone.c.job_id).where(gone.c.collected, gone.c.gone_at < long_ago - REMEMBERED).limit(BATCH)
+    if not (job_ids := database.read(lambda connection: connection.execute(old).scalars().all())):
+        return 0
+    database.write(lambda connection: connection.execute(delete(gone).where(gone.c.job_id.in_(job_ids))))
+    return len(job_ids)

@@ -1,6 +1,6 @@
 """What the API does with jobs: adds them, reads them, cancels them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
@@ -64,7 +65,7 @@ def _add(database: Database, connection: Connection, jobs: Sequence[NewJob]) -> 
         connection.execute(insert(tag), tags)
     # Two jobs of one call may carry one key: the second finds the first.
     earlier = _earlier(connection, [new for new in jobs if new.id not in added])
-    return [added.get(new.id) or _replayed(new, earlier[new.tenant, new.idempotency_key]) for new in jobs]
+    return [added.get(new.id) or _replayed(new, earlier.get((new.tenant, new.idempotency_key))) for new in jobs]
 
 
 def _key_order(new: NewJob) -> tuple[str, str]:
@@ -123,6 +124,8 @@ def _earlier(connection: Connection, repeated: Sequence[NewJob]) -> Mapping[tupl
 
 
 def _replayed(new: NewJob, earlier: Any) -> Added:
+    if earlier is None:
+        raise StoreUnavailable("the job of this key was removed just now")
     same = bool(earlier.fingerprint == new.fingerprint)
     return Added(earlier.id, replayed=same, conflict=not same)
 
@@ -253,22 +256,45 @@ class RetryRefusal(Enum):
 
 
 def retry(
-    database: Database, job_id: str, *, new_id: str, tenant: str = "", idempotency_key: str | None = None
+    database: Database,
+    job_id: str,
+    *,
+    new_id: str,
+    renewed: Callable[[NewJob], NewJob],
+    tenant: str = "",
+    idempotency_key: str | None = None,
 ) -> tuple[NewJob, Added] | RetryRefusal:
-    """Add a job with the payload and the options of one that has ended, its times excepted."""
+    """Add a job with the payload and the options of one that has ended, its times excepted.
+
+    `renewed` brings what was right for the old job up to date; what it raises passes through. A repeat with the same
+    key is answered also when the old job is not there any more.
+    """
 
     def work(connection: Connection) -> tuple[NewJob, Added] | RetryRefusal:
         mine = (job.c.id == job_id) & (job.c.tenant == tenant)
         row = connection.execute(select(job).where(mine)).one_or_none()
         if row is None:
-            return RetryRefusal.NOT_FOUND
+            return _retried_before(connection, job_id, tenant, idempotency_key) or RetryRefusal.NOT_FOUND
         if not JobState(row.state).final:
             return RetryRefusal.NOT_FINAL
-        new = _again(row, new_id, idempotency_key)
+        new = renewed(_again(row, new_id, idempotency_key))
         [added] = _add(database, connection, [new])
         return new, added
 
     return database.write(work)
+
+
+def _retried_before(
+    connection: Connection, job_id: str, tenant: str, idempotency_key: str | None
+) -> tuple[NewJob, Added] | None:
+    same_key = (job.c.tenant == tenant) & (job.c.idempotency_key == idempotency_key)
+    earlier = select(job).where(same_key, job.c.fingerprint == _retry_of(job_id))
+    row = connection.execute(earlier).one_or_none() if idempotency_key else None
+    return (_again(row, row.id, idempotency_key), Added(row.id, replayed=True)) if row else None
+
+
+def _retry_of(job_id: str) -> str:
+    return f"retry of {job_id}"
 
 
 def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
@@ -285,7 +311,7 @@ def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
         max_attempts=row.max_attempts,
         tenant=row.tenant,
         idempotency_key=idempotency_key,
-        fingerprint=f"retry of {row.id}" if idempotency_key else None,
+        fingerprint=_retry_of(row.id) if idempotency_key else None,
         tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
         parent_id=row.id,
         result_ttl_seconds=row.result_ttl_seconds,

@@ -91,6 +91,8 @@ Index("ix_job_lease_until", job.c.lease_until, postgresql_where=_running, sqlite
 Index("ix_job_lease_owner", job.c.lease_owner, postgresql_where=_running, sqlite_where=_running)
 
 Index("ix_job_tenant_id", job.c.tenant, job.c.id)
+_rare = text("state IN ('failed', 'cancelled')")
+Index("ix_job_rare_ends", job.c.tenant, job.c.state, job.c.id, postgresql_where=_rare, sqlite_where=_rare)
 _expires = job.c.expires_at.is_not(None)
 Index("ix_job_expires_at", job.c.expires_at, postgresql_where=_expires, sqlite_where=_expires)
 

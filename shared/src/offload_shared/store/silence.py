@@ -18,12 +18,8 @@ LOOK_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
-class Cuttable(Protocol):
+class Connection(Protocol):
     """A driver's connection."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether its descriptor is no longer its own."""
 
     def fileno(self) -> int:
         """Return its socket's descriptor."""
@@ -34,16 +30,18 @@ class SilenceWatch:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._since: dict[Cuttable, float] = {}
+        self._since: dict[int, float] = {}
         self._lock = Lock()
         self._ended = Event()
         self._thread: Thread | None = None
 
     @contextmanager
-    def watch(self, connection: Cuttable) -> Iterator[None]:
+    def watch(self, connection: Connection) -> Iterator[None]:
         """Let what is done inside take its time, and no longer."""
+        # A copy: should the connection be closed meanwhile, its number may be that of another socket.
+        copy = os.dup(connection.fileno())
         with self._lock:
-            self._since[connection] = time.monotonic()
+            self._since[copy] = time.monotonic()
             if self._thread is None:
                 self._ended = Event()
                 self._thread = Thread(target=self._run, args=[self._ended], name="silence watch", daemon=True)
@@ -52,7 +50,8 @@ class SilenceWatch:
             yield
         finally:
             with self._lock:
-                self._since.pop(connection, None)
+                self._since.pop(copy, None)
+                os.close(copy)
 
     def end(self) -> None:
         """End the thread, until there is something to watch again."""
@@ -64,14 +63,14 @@ class SilenceWatch:
         while not ended.wait(min(LOOK_SECONDS, self._seconds)):
             with self._lock:
                 overdue = time.monotonic() - self._seconds
-                for connection in [each for each, since in self._since.items() if since < overdue]:
-                    del self._since[connection]
-                    _cut(connection)
+                for copy in [each for each, since in self._since.items() if since < overdue]:
+                    del self._since[copy]
+                    _cut(copy)
 
 
-def _cut(connection: Cuttable) -> None:
-    if connection.closed:
-        return
+def _cut(copy: int) -> None:
     _log.warning("the store has said nothing for too long on a connection, which is cut")
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as copy:
-        copy.shutdown(socket.SHUT_RDWR)
+    connection = socket.socket(fileno=copy)
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.detach()  # the number is its watcher's to close

@@ -8,6 +8,9 @@ from offload_shared.errors import StoreUnavailable
 from offload_shared.store import deletion, recovery
 from offload_shared.store.database import Database
 
+#: Of jobs that are removed in one go.
+MOST_BATCHES = 5
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +49,9 @@ class Sweeper:
         lost = self._all(recovery.end_lost) if self._clock() >= self._quiet_until else 0
         if lost:
             _log.warning("%d attempts were lost: their workers went silent", lost)
-        self._all(deletion.expire)
+        for _ in range(MOST_BATCHES):  # what is left can wait for the next time, the attempts that are lost cannot
+            if not deletion.expire(self._database):
+                break
         return expired + lost
 
     def _all(self, verb: Callable[[Database], int]) -> int:

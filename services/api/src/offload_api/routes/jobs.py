@@ -35,7 +35,7 @@ from offload_shared.store.jobs import CancelAnswer
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with a page of jobs, the newest first."""
     query = paging.read(request)
-    found = await services.store.run(listing.page, query.wanted, size=query.size + 1, older_than=query.older_than)
+    found = await services.store.scan(listing.page, query.wanted, size=query.size + 1, older_than=query.older_than)
     page, more = found[: query.size], len(found) > query.size
     token = paging.token(query.wanted, page[-1].id) if more else None
     headers = {"Cache-Control": "private, no-cache"}

@@ -1,6 +1,9 @@
 """Every way to make a job: submit one, submit many together, run one again."""
 
+import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import TypeVar
 
 import msgspec
 from litestar import Response, Router, post
@@ -10,24 +13,27 @@ from litestar.params import FromPath
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
 from offload_api.problems import Problem
-from offload_api.reading import find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
+from offload_api.reading import JSON, find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
 from offload_api.services import Services
 from offload_api.views import JobBatch, job_path, job_summary
 from offload_shared import failpoints
+from offload_shared.errors import StoreUnavailable
 from offload_shared.failpoints import Point
 from offload_shared.ids import new_id
 from offload_shared.job import Hint, Job, JobState, NewJob
 from offload_shared.store import jobs, listing
 from offload_shared.store.jobs import Added, RetryRefusal
 
-JSON = "application/json"
+LARGE_BODY_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 
 @post("/", status_code=HTTPStatus.ACCEPTED)
 async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store a job and answer 202 once it is committed, never before."""
     body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
-    new = services.submissions.decode(body, idempotency_key(request.headers))
+    new = await _decoded(services.submissions.decode, body, idempotency_key(request.headers))
     return await _accepted(services, new, await services.additions.submit(new))
 
 
@@ -36,7 +42,8 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     """Store a job with the payload and options of one that has ended."""
     key = idempotency_key(request.headers)
     parent = require_id(job_id, "job")
-    retried = await services.store.run(jobs.retry, parent, new_id=new_id(), idempotency_key=key)
+    renewed = services.submissions.renewed
+    retried = await services.store.run(jobs.retry, parent, new_id=new_id(), idempotency_key=key, renewed=renewed)
     if retried is RetryRefusal.NOT_FOUND:
         raise await missing_job(services, parent)
     if isinstance(retried, RetryRefusal):
@@ -48,7 +55,7 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
 async def submit_batch(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
-    new = services.submissions.decode_batch(body, idempotency_key(request.headers))
+    new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers))
     added = await services.store.run(jobs.add_all, new)
     if added is None:
         raise _reused_key()
@@ -56,10 +63,17 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     _hint(services, *fresh.values())
     earlier = [answer.id for answer in added if answer.replayed]
     known = {job.id: job for job in await services.store.run(listing.named, earlier)} if earlier else {}
+    if any(job_id not in known for job_id in earlier):
+        raise StoreUnavailable("a job of a repeated batch was removed just now")
     made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
     headers = {"Idempotency-Replayed": "true"} if earlier else {}
     batch = JobBatch([job_summary(job) for job in made])
     return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)
+
+
+async def _decoded(decode: Callable[[bytes, str | None], T], body: bytes, key: str | None) -> T:
+    # To look into a large body takes a while, during which the others are to be answered.
+    return await asyncio.to_thread(decode, body, key) if len(body) > LARGE_BODY_BYTES else decode(body, key)
 
 
 async def _accepted(services: Services, new: NewJob, added: Added) -> Response[bytes]:

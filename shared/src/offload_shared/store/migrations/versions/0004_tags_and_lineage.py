@@ -20,3 +20,5 @@ def upgrade() -> None:
     )
     op.create_index("ix_tag_job_id", "tag", ["job_id"])
     op.create_index("ix_job_tenant_id", "job", ["tenant", "id"])
+    rare = sa.text("state IN ('failed', 'cancelled')")
+    op.create_index("ix_job_rare_ends", "job", ["tenant", "state", "id"], postgresql_where=rare, sqlite_where=rare)
