@@ -1,4 +1,4 @@
-"""Removes the files of jobs that are gone; on every API process, with no leader."""
+"""Lets jobs go whose time is over, and removes the files of those that are gone; on any API process, with no leader."""
 
 import logging
 import threading
@@ -8,6 +8,8 @@ from offload_shared.errors import ArtifactsUnavailable
 from offload_shared.store import deletion
 from offload_shared.store.database import Database
 
+#: Of jobs that go at once.
+MOST_BATCHES = 5
 #: In one go, after which the storage is left alone for a while.
 MOST_FAILURES = 3
 
@@ -24,7 +26,13 @@ class Collector:
         self._failing = False
 
     def collect(self) -> None:
-        """Remove what is left of some jobs that are gone, of all their attempts; raises `StoreUnavailable`."""
+        """Let some jobs go whose time is over, and remove what any attempt of some that are gone has left.
+
+        Raises `StoreUnavailable`.
+        """
+        for _ in range(MOST_BATCHES):
+            if not deletion.expire(self._database):
+                break
         deletion.forget(self._database)
         collected, failures = list[str](), 0
         for job_id in deletion.uncollected(self._database):

@@ -5,11 +5,8 @@ import time
 from collections.abc import Callable
 
 from offload_shared.errors import StoreUnavailable
-from offload_shared.store import deletion, recovery
+from offload_shared.store import recovery
 from offload_shared.store.database import Database
-
-#: Of jobs that are removed in one go.
-MOST_BATCHES = 5
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +27,7 @@ class Sweeper:
         self._quiet_until: float | None = None  # None: it is not known that the store is there
 
     def sweep(self) -> int:
-        """Fail expired jobs and end lost attempts, where it is time to; returns how many, 0 while the store is away.
-
-        Jobs that were kept for as long as was asked for are removed, too.
-        """
+        """Fail expired jobs and end lost attempts, where it is time to; returns how many, 0 while the store is away."""
         try:
             return self._sweep()
         except StoreUnavailable as error:
@@ -49,9 +43,6 @@ class Sweeper:
         lost = self._all(recovery.end_lost) if self._clock() >= self._quiet_until else 0
         if lost:
             _log.warning("%d attempts were lost: their workers went silent", lost)
-        for _ in range(MOST_BATCHES):  # what is left can wait for the next time, the attempts that are lost cannot
-            if not deletion.expire(self._database):
-                break
         return expired + lost
 
     def _all(self, verb: Callable[[Database], int]) -> int:
