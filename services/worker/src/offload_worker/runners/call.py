@@ -26,21 +26,26 @@ def read_payload(task: Task, payload: str) -> Any:
 
 
 def succeeded(task: Task, result: Any) -> Succeeded | Failed:
-    """Return the outcome of a handler that returned `result`."""
+    """Return the outcome of a handler that returned `result`, which is still to be `accepted`."""
     if not isinstance(result, task.result):
         return Failed(Failure.ERROR, f"the handler returned {type(result).__name__}, not {task.result.__name__}")
     try:
         body = msgspec.json.encode(result)
     except (TypeError, ValueError) as error:
         return Failed(Failure.ERROR, f"the handler's result cannot be written as JSON: {error}")
-    return accepted(task, body)
+    return too_large(len(body)) if len(body) > LARGEST_RESULT_BYTES else Succeeded(body)
+
+
+def too_large(size: int) -> Failed:
+    """Return the outcome of a handler whose result has so many bytes."""
+    detail = f"the result has {size} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
+    return Failed(Failure.RESULT_TOO_LARGE, detail)
 
 
 def accepted(task: Task, body: bytes) -> Succeeded | Failed:
     """Return the outcome of a result in JSON, held to its size and to what the task tells clients to expect."""
     if len(body) > LARGEST_RESULT_BYTES:
-        detail = f"the result has {len(body)} bytes of at most {LARGEST_RESULT_BYTES}; leave an artifact instead"
-        return Failed(Failure.RESULT_TOO_LARGE, detail)
+        return too_large(len(body))
     try:
         msgspec.json.decode(body, type=task.result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from offload_shared.job import Outcome, Progress, Usage
+from offload_shared.job import Outcome, Progress, Succeeded, Usage
 from offload_worker.handle import JobStopped
 from offload_worker.runners import call
 from offload_worker.running import RunningAttempt, Stop
@@ -71,7 +71,8 @@ def returned(attempt: RunningAttempt, result: Any) -> Outcome | None:
     """
     if attempt.stopped is Stop.TIMEOUT:
         return attempt.outcome_of_stop()
-    return call.succeeded(attempt.task, result)
+    outcome = call.succeeded(attempt.task, result)
+    return call.accepted(attempt.task, outcome.result) if isinstance(outcome, Succeeded) else outcome
 
 
 def clean_progress(percent: float, message: str) -> Progress:
