@@ -3,11 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import reduce
+from functools import cache, reduce
 from http import HTTPStatus
 from itertools import islice
 from operator import or_
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,9 @@ LONGEST_DELAY_SECONDS = 10 * 366 * 86_400
 
 MOST_TAGS = 20
 MOST_IN_BATCH = 1000
+
+#: What has limits of the work.
+Limited = TypeVar("Limited", Task, NewJob)
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._:/=@-]*$")]
@@ -119,32 +122,19 @@ class Submissions:
         task = self.tasks.get(new.task)
         if task is None:
             raise unknown_task()
-        cpu = new.cpu_limit_seconds
-        return replace(
-            new,
-            task_version=task.version,
-            queue=task.queue,
-            timeout_seconds=min(new.timeout_seconds, self._settings.max_timeout_seconds),
-            memory_limit_mb=min(new.memory_limit_mb, self._settings.max_memory_limit_mb),
-            cpu_limit_seconds=None if cpu is None else min(cpu, self._settings.max_cpu_limit_seconds),
-            max_attempts=min(new.max_attempts, self._settings.max_attempts_limit),
-        )
+        return replace(_within_bounds(new, self._settings), task_version=task.version, queue=task.queue)
 
     def _batch_refusal(self, body: bytes) -> Problem:
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            return malformed(f"The body is not JSON: {error}.")
+        value = _json(body)
         if errors := field_errors(value, _Batched):
             return invalid(errors)
         return invalid(list(islice(self._batch_errors(value["jobs"]), MOST_ERRORS)))
 
     def _batch_errors(self, jobs: list[Any]) -> Iterator[FieldError]:
         for index, value in enumerate(jobs):
-            errors = field_errors(value, _Named)
-            if not errors:
-                kind = self.kinds.get(value["task"])
-                errors = field_errors(value, kind) if kind else [FieldError("/task", "names no task there is")]
+            errors = self._errors(value)
+            if errors is None:
+                errors = [FieldError("/task", "names no task there is")]
             yield from (FieldError(f"/jobs/{index}{error.pointer}", error.detail) for error in errors)
 
     def _new_job(self, submission: Submission, idempotency_key: str | None) -> NewJob:
@@ -170,25 +160,33 @@ class Submissions:
         )
 
     def _refusal(self, body: bytes) -> Problem:
-        try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            return malformed(f"The body is not JSON: {error}.")
+        errors = self._errors(_json(body))
+        return unknown_task() if errors is None else invalid(errors)
+
+    def _errors(self, value: Any) -> list[FieldError] | None:
+        """Return what is wrong with a submission that was refused, or None when it names no task there is."""
         if errors := field_errors(value, _Named):
-            return invalid(errors)
+            return errors
         kind = self.kinds.get(value["task"])
-        return invalid(field_errors(value, kind)) if kind else unknown_task()
+        return field_errors(value, kind) if kind else None
 
 
-def _within_bounds(task: Task, settings: ApiSettings) -> Task:
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(f"The body is not JSON: {error}.") from None
+
+
+def _within_bounds(limited: Limited, settings: ApiSettings) -> Limited:
     # What the operator allows holds for a task's own defaults too.
-    cpu = task.cpu_limit_seconds
+    cpu = limited.cpu_limit_seconds
     return replace(
-        task,
-        timeout_seconds=min(task.timeout_seconds, settings.max_timeout_seconds),
-        memory_limit_mb=min(task.memory_limit_mb, settings.max_memory_limit_mb),
+        limited,
+        timeout_seconds=min(limited.timeout_seconds, settings.max_timeout_seconds),
+        memory_limit_mb=min(limited.memory_limit_mb, settings.max_memory_limit_mb),
         cpu_limit_seconds=None if cpu is None else min(cpu, settings.max_cpu_limit_seconds),
-        max_attempts=min(task.max_attempts, settings.max_attempts_limit),
+        max_attempts=min(limited.max_attempts, settings.max_attempts_limit),
     )
 
 
@@ -257,15 +255,23 @@ def _said(value: Any) -> Any:
         return [_said(each) for each in value]
     if not isinstance(value, msgspec.Struct):
         return value
-    fields = ((field, getattr(value, field.name)) for field in msgspec.structs.fields(value))
-    said = {field.encode_name: _said(each) for field, each in fields if each != _default(field)}
+    fields = ((encoded, getattr(value, name), default) for name, encoded, default in _defaults(type(value)))
+    said = {encoded: _said(each) for encoded, each, default in fields if each != default}
     tag = value.__struct_config__.tag
     return said if tag is None else {**said, str(value.__struct_config__.tag_field): tag}
 
 
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    made_by = field.default_factory
-    return field.default if made_by is msgspec.NODEFAULT else made_by()
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
+    # To look at a type's fields takes longer than all else that becomes of a submission.
+    return [
+        (
+            each.name,
+            each.encode_name,
+            each.default if each.default_factory is msgspec.NODEFAULT else each.default_factory(),
+        )
+        for each in msgspec.structs.fields(kind)
+    ]
 
 
 def unknown_task() -> Problem:
