@@ -6,7 +6,6 @@ It prints `ready`, submits until its standard input ends, cancels what is left, 
 """
 
 import argparse
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,8 @@ from typing import Any
 
 import httpx2
 import msgspec
+
+from benchmarks import generator
 
 POLL_SECONDS = 0.05
 #: Jobs that are followed at once. When as many have not ended, none is added: a machine that cannot keep the pace
@@ -77,22 +78,8 @@ class Client:
 def steady(url: str, rate: float) -> Iterator[Callable[[], Done]]:
     """Keep up the load in another process; yields the function that ends it and returns what it amounted to."""
     command = [sys.executable, "-m", "benchmarks.cancelling.load", url, str(rate)]
-    generator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert generator.stdout is not None
-
-    def stop() -> Done:
-        output, _ = generator.communicate(timeout=2 * TIMEOUT_SECONDS)
-        if generator.returncode:
-            raise RuntimeError(f"the load ended with exit status {generator.returncode}")
-        return msgspec.json.decode(output, type=Done)
-
-    try:
-        if generator.stdout.readline() != b"ready\n":
-            raise RuntimeError("the load did not start")
-        yield stop
-    finally:
-        generator.kill()
-        generator.wait()
+    with generator.running(command, end_seconds=2 * TIMEOUT_SECONDS) as stop:
+        yield lambda: msgspec.json.decode(stop(), type=Done)
 
 
 def main() -> None:

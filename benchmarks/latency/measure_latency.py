@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from benchmarks import generator
 from benchmarks.latency import jobs, load
 from benchmarks.latency.plan import Plan
 from benchmarks.latency.processes import comparison_app, environment, offload_api, offload_worker, python
@@ -113,22 +113,6 @@ def _load(url: str) -> Iterator[Callable[[], list[load.Sample]]]:
 
     Its clock is ours: `time.monotonic()` is the same in all processes of a machine.
     """
-    command = python("load", url)
-    generator = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), start_new_session=True
-    )
-    assert generator.stdout is not None
-
-    def stop() -> list[load.Sample]:
-        output, _ = generator.communicate(timeout=2 * load.TIMEOUT_SECONDS)
-        if generator.returncode:
-            raise RuntimeError(f"the load generator ended with exit status {generator.returncode}")
-        return [(intended, took, refused) for intended, took, refused in json.loads(output)]
-
-    try:
-        if generator.stdout.readline() != b"ready\n":
-            raise RuntimeError("the load generator did not start")
-        yield stop
-    finally:
-        generator.kill()
-        generator.wait()
+    command, seconds = python("load", url), 2 * load.TIMEOUT_SECONDS
+    with generator.running(command, end_seconds=seconds, env=environment(), start_new_session=True) as stop:
+        yield lambda: [(intended, took, refused) for intended, took, refused in json.loads(stop())]
