@@ -1,7 +1,12 @@
 """Ids of jobs and files."""
 
+import re
 import secrets
 import time
+
+LENGTH = 32
+
+_ID = re.compile(f"[0-9a-f]{{{LENGTH}}}")
 
 
 def new_id() -> str:
@@ -14,3 +19,8 @@ def new_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76  # the version
     value = value & ~(0x3 << 62) | 0x2 << 62  # the variant
     return f"{value:032x}"
+
+
+def is_id(text: str) -> bool:
+    """Say whether this can be one of ours."""
+    return _ID.fullmatch(text) is not None

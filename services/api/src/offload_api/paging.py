@@ -1,7 +1,6 @@
 """The query of a list of jobs: what is wanted, and where a page begins."""
 
 import binascii
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated
@@ -15,15 +14,14 @@ from offload_api.bodies import AnyRequest
 from offload_api.problems import malformed
 from offload_api.submissions import EARLIEST, LATEST
 from offload_api.views import ShownState
+from offload_shared import ids
 from offload_shared.store.listing import Wanted
 
 PAGE_SIZE, LARGEST_PAGE = 50, 200
 
-#: Of an id, which a token begins with.
-ID_LENGTH = 32
-_ID = re.compile(f"[0-9a-f]{{{ID_LENGTH}}}")
+NAME_PATTERN = "^[ -~]{1,100}$"
 
-Name = Annotated[str, Meta(pattern="^[ -~]{1,100}$")]
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,8 +85,8 @@ def _last_id(page_token: str, wanted: Wanted) -> str:
         decoded = urlsafe_b64decode(page_token.encode()).decode()
     except (binascii.Error, ValueError):
         decoded = ""
-    last_id, mark = decoded[:ID_LENGTH], decoded[ID_LENGTH:]
-    if mark != _mark(wanted) or not _ID.fullmatch(last_id):
+    last_id, mark = decoded[: ids.LENGTH], decoded[ids.LENGTH :]
+    if mark != _mark(wanted) or not ids.is_id(last_id):
         raise malformed("`page_token` is not one that this list gave for the same filters.")
     return last_id
 

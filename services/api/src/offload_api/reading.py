@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import re
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -14,18 +13,17 @@ from offload_api.headers import preferred_wait_seconds
 from offload_api.problems import Problem, not_found
 from offload_api.services import Services
 from offload_api.views import job_view
+from offload_shared.ids import is_id
 from offload_shared.job import Job, JobState
 from offload_shared.store import deletion, jobs
 
 JSON = "application/json"
 LONGEST_RETRY_SECONDS = 60
 
-_ID = re.compile(r"[0-9a-f]{32}")
-
 
 def require_id(value: str, what: str) -> str:
     """Return an id that can be one of ours; raises `Problem` 404."""
-    if not _ID.fullmatch(value):
+    if not is_id(value):
         raise not_found(what)
     return value
 

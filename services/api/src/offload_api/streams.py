@@ -1,8 +1,9 @@
 """Bounds how many event streams are open at once, in all and from one client."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from types import TracebackType
 
 from offload_api.problems import Problem
 
@@ -17,25 +18,20 @@ class Streams:
         self._most_of_client = most_of_client
         self._open: Counter[str] = Counter()
 
-    def take(self, client: str) -> "Place":
-        """Return a place for a stream to this client's address; raises `Problem` 429 when there is none."""
+    def require_place(self, client: str) -> None:
+        """Raise `Problem` 429 when there is no place for a further stream to this client's address."""
         if self._open.total() >= self._most or self._open[client] >= self._most_of_client:
             detail = "Too many event streams are open; close some, or ask for the job itself with Prefer: wait."
             status, headers = HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(RETRY_SECONDS)}
             raise Problem(status, "too-many-streams", "Too many streams", detail, headers=headers)
-        return Place(self._open, client)
 
-
-class Place:
-    """A stream's place, from when it begins until it ends."""
-
-    def __init__(self, taken: Counter[str], client: str) -> None:
-        self._taken = taken
-        self._client = client
-
-    def __enter__(self) -> None:
-        self._taken[self._client] += 1
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._taken[self._client] -= 1
-        self._taken += Counter()  # forgets who has none
+    @contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """Count a stream to this client's address, from when it begins until it ends."""
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]

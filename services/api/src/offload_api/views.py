@@ -152,21 +152,8 @@ def job_view(job: Job) -> JobView:
 
 def job_summary(job: Job) -> JobSummary:
     """Return what a client is shown of a job in a list."""
-    return JobSummary(
-        id=job.id,
-        task=job.task,
-        state=cast("ShownState", job.shown_state),
-        attempt=job.attempt,
-        priority=job.priority,
-        tags=list(job.tags),
-        created_at=job.created_at,
-        run_at=job.run_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        progress=job.progress,
-        error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
-        links=_links(job),
-    )
+    whole = job_view(job)
+    return JobSummary(**{name: getattr(whole, name) for name in JobSummary.__struct_fields__})
 
 
 def _error(failure: Failure | None, detail: str | None) -> JobError | None:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 from offload_shared.job import JobState
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
+from offload_shared.store.recovery import BATCH, is_any
 from offload_shared.store.schema import gone, job
 
-BATCH = 100
 #: For so long it is remembered that a job was there, and is expired.
 REMEMBERED = timedelta(days=30)
 
@@ -51,9 +51,7 @@ def expire(database: Database) -> int:
             _remove(connection, rows, expired=True)
         return len(rows)
 
-    # Looked up without a transaction first: SQLite has one writer, and mostly there is nothing to do.
-    any_due = select(job.c.id).where(job.c.expires_at <= now()).limit(1)
-    return database.write(work) if database.read(lambda connection: connection.execute(any_due).first()) else 0
+    return database.write(work) if is_any(database, job.c.expires_at <= now()) else 0
 
 
 def _remove(connection: Connection, rows: Sequence[Any], *, expired: bool) -> None:

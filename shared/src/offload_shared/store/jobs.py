@@ -176,11 +176,15 @@ def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) 
         detail=row.detail,
         attempts=attempts,
         artifacts=artifacts,
-        tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
+        tags=_tags(row),
         parent_id=row.parent_id,
         result_ttl_seconds=row.result_ttl_seconds,
         expires_at=row.expires_at,
     )
+
+
+def _tags(row: Row[Any]) -> tuple[str, ...]:
+    return msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else ()
 
 
 def _attempt(row: Row[Any]) -> Attempt:
@@ -312,7 +316,7 @@ def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
         tenant=row.tenant,
         idempotency_key=idempotency_key,
         fingerprint=_retry_of(row.id) if idempotency_key else None,
-        tags=msgspec.json.decode(row.tags, type=tuple[str, ...]) if row.tags else (),
+        tags=_tags(row),
         parent_id=row.id,
         result_ttl_seconds=row.result_ttl_seconds,
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 
 from offload_shared.job import Job, JobState
 from offload_shared.store.clock import clock, now
@@ -14,6 +15,8 @@ from offload_shared.store.schema import job, tag
 
 #: Between the clock of an API process, which ids begin with, and the store's.
 MOST_SKEW_SECONDS = 3600
+
+_JOBS = select(job, clock().label("now"))
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,18 +36,16 @@ def page(database: Database, wanted: Wanted, *, size: int, older_than: str | Non
     Ids begin with the time they were made at. So what is added while somebody pages through moves no page.
     """
     older = [job.c.id < older_than] if older_than is not None else []
-    statement = (
-        select(job, clock().label("now"))
-        .where(*_conditions(wanted), *older)
-        .order_by(job.c.tenant.desc(), job.c.id.desc())
-        .limit(size)
-    )
-    return database.read(lambda connection: [as_job(row, [], []) for row in connection.execute(statement)])
+    statement = _JOBS.where(*_conditions(wanted), *older).order_by(job.c.tenant.desc(), job.c.id.desc()).limit(size)
+    return _bare(database, statement)
 
 
 def named(database: Database, job_ids: Sequence[str], *, tenant: str = "") -> list[Job]:
     """Return the jobs of these ids, without their attempts and artifacts, in no order."""
-    statement = select(job, clock().label("now")).where(job.c.tenant == tenant, job.c.id.in_(job_ids))
+    return _bare(database, _JOBS.where(job.c.tenant == tenant, job.c.id.in_(job_ids)))
+
+
+def _bare(database: Database, statement: Select[Any]) -> list[Job]:
     return database.read(lambda connection: [as_job(row, [], []) for row in connection.execute(statement)])
 
 

@@ -1,6 +1,6 @@
 """What the sweeper does, on any node, with no leader: ends what nobody will end."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from offload_shared.job import Failed, Failure, JobState, Usage
 from offload_shared.store.clock import clock, now
@@ -24,7 +24,7 @@ def end_lost(database: Database) -> int:
             end_attempt(connection, row, Failed(Failure.LOST, detail), usage)
         return len(rows)
 
-    return database.write(work) if _any(database, JobState.RUNNING, "lease_until") else 0
+    return database.write(work) if is_any(database, job.c.state == JobState.RUNNING, job.c.lease_until <= now()) else 0
 
 
 def fail_expired(database: Database) -> int:
@@ -39,12 +39,15 @@ def fail_expired(database: Database) -> int:
         "detail": "the job had not started by its deadline",
     }
     statement = update(job).where(job.c.id.in_(select(due.c.id))).values(change).returning(job.c.id)
-    if not _any(database, JobState.QUEUED, "deadline_at"):
+    if not is_any(database, job.c.state == JobState.QUEUED, job.c.deadline_at <= now()):
         return 0
     return database.write(lambda connection: len(connection.execute(statement).all()))
 
 
-def _any(database: Database, state: JobState, due: str) -> bool:
-    # Looked up without a transaction first: SQLite has one writer, and mostly there is nothing to do.
-    statement = select(job.c.id).where(job.c.state == state, job.c[due] <= now()).limit(1)
+def is_any(database: Database, *conditions: ColumnElement[bool]) -> bool:
+    """Say whether there is a job of which this holds.
+
+    Looked up without a transaction, before one is begun: SQLite has one writer, and mostly there is nothing to do.
+    """
+    statement = select(job.c.id).where(*conditions).limit(1)
     return database.read(lambda connection: connection.execute(statement).first()) is not None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from offload_api.openapi.components import Schema, ref
-from offload_api.paging import LARGEST_PAGE
+from offload_api.paging import LARGEST_PAGE, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.views import ShownState
@@ -15,7 +15,7 @@ TEXT: Schema = {"type": "string"}
 BYTES: Schema = {"type": "string", "format": "binary"}
 
 COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
-NAME: Schema = {"type": "string", "pattern": "^[ -~]{1,100}$"}
+NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}

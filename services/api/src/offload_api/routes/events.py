@@ -15,7 +15,6 @@ from offload_api.bodies import AnyRequest
 from offload_api.problems import Problem
 from offload_api.reading import etag, find_job
 from offload_api.services import Services
-from offload_api.streams import Place
 from offload_api.views import job_view
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Job
@@ -42,13 +41,13 @@ async def stream(
     known = request.headers.get("last-event-id", "").strip()
     if job.state.final and _id(job) == known:
         return Response(None, status_code=HTTPStatus.NO_CONTENT)  # which tells a browser to come no more
-    place = services.streams.take(request.client.host if request.client else "")
-    events = _events(services, request, job, known, place)
-    return Stream(events, media_type="text/event-stream", headers=HEADERS)
+    client = request.client.host if request.client else ""
+    services.streams.require_place(client)
+    return Stream(_events(services, request, job, known, client), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(services: Services, request: AnyRequest, job: Job, known: str, place: Place) -> AsyncIterator[bytes]:
-    with place:
+async def _events(services: Services, request: AnyRequest, job: Job, known: str, client: str) -> AsyncIterator[bytes]:
+    with services.streams.place(client):
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
         while not services.watch.closed:
             if _id(job) != known:
