@@ -25,7 +25,7 @@ NAMES = ", ".join(kind.name for kind in FAULTS)
 
 Seed = Annotated[int | None, typer.Option(help="Decides load and faults. [default: drawn, and printed]")]
 Minutes = Annotated[float, typer.Option(min=0.25, max=24 * 60, help="How long jobs are submitted and faults injected.")]
-Lease = Annotated[float, typer.Option(min=2, help="OFFLOAD_LEASE_SECONDS of all processes.")]
+Lease = Annotated[float, typer.Option(min=3, help="OFFLOAD_LEASE_SECONDS of all processes.")]
 Rate = Annotated[float, typer.Option(min=0.1, max=200, help="Jobs a second; beyond 10, light ones alone.")]
 Overlap = Annotated[float, typer.Option(min=0, max=1, help="How often a second fault joins the first.")]
 Only = Annotated[list[str] | None, typer.Option("--fault", metavar="NAME", help=f"Inject only: {NAMES}. Repeatable.")]

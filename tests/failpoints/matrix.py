@@ -130,8 +130,10 @@ def recover(lane: Lane, fired: Fired) -> None:
     row, job = fired.case.row, fired.job
     ended = lane.ended(job.id)
     attempts = ended["attempts"]
-    assert row.way.state == ended["state"]
-    assert [each.get("failure") or each["outcome"] for each in attempts] in row.ends[fired.case.action]
+    outcomes = [each.get("failure") or each["outcome"] for each in attempts]
+    expected = row.ends[fired.case.action]
+    assert row.way.state == ended["state"], ended
+    assert outcomes in expected, f"{outcomes} is none of {expected}"
     assert list(range(1, len(attempts) + 1)) == [each["number"] for each in attempts]
     result = lane.ask("GET", f"/v1/jobs/{job.id}/result")
     if ended["state"] == "succeeded":

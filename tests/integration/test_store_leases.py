@@ -2,7 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection, select, text
 
+from offload_shared.errors import StoreUnavailable
 from offload_shared.job import (
     Cancelled,
     Failed,
@@ -18,6 +20,8 @@ from offload_shared.job import (
 from offload_shared.store import files, jobs, leases
 from offload_shared.store.database import Database
 from offload_shared.store.endings import MOST_LOSSES
+from offload_shared.store.migrate import migrate
+from offload_shared.store.schema import job
 from tests.jobs import added, claimed, make_due, read, running
 
 CALLERS = 16
@@ -174,3 +178,20 @@ def test_a_success_stands_against_a_cancel_that_came_too_late(database: Database
     jobs.cancel(database, lease[0])
 
     assert JobState.SUCCEEDED == leases.finish(database, lease, Succeeded(b"1"), Usage())
+
+
+def test_a_claim_gives_up_on_a_locked_job_while_the_shortest_lease_would_still_hold(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    migrate(database)
+    job_id = added(database)
+
+    def hold(connection: Connection) -> None:
+        connection.execute(select(job.c.id).where(job.c.id == job_id).with_for_update())
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            claimed(database, job_id)
+
+    database.write(hold)
+    [set_to] = database.read(lambda connection: connection.execute(text("SHOW lock_timeout")).one())
+    database.dispose()
+    # A worker gives up an attempt that it could not prolong for five sixths of a lease.
+    assert float(set_to.removesuffix("s")) < 3 * 5 / 6

@@ -30,7 +30,7 @@ def test_a_plain_postgresql_url_gets_the_driver_we_have() -> None:
     ("variable", "value"),
     [
         ("OFFLOAD_LEASE_SECONDS", "soon"),
-        ("OFFLOAD_LEASE_SECONDS", "0"),
+        ("OFFLOAD_LEASE_SECONDS", "2.9"),
         ("OFFLOAD_LEASE_SECONDS", "nan"),
         ("OFFLOAD_BROKER_QUORUM", "perhaps"),
         ("OFFLOAD_STORE_URL", "mysql://h/d"),

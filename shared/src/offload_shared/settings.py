@@ -28,7 +28,7 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker_url: str = ""  # empty: embedded, the workers read due jobs from the store
     artifacts_url: str = ""  # empty: a folder in the data folder
     broker_quorum: bool = False
-    lease_seconds: Seconds = 30.0
+    lease_seconds: Annotated[float, Meta(ge=3, le=86_400)] = 30.0
     sweep_seconds: Seconds = 2.0
     failpoints: str = ""  # a folder; empty: there are none
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -26,9 +26,10 @@ T = TypeVar("T")
 #: How long a statement may wait for a connection, and SQLite for its one writer, before the store counts as down.
 PATIENCE_SECONDS = 10.0
 CONNECT_SECONDS = 2
-#: PostgreSQL ends a statement that takes longer, and one that waits so long for another's lock.
+#: PostgreSQL ends a statement that takes longer, and one that waits so long for another's lock. The latter is part of a
+#: lease, which runs from the moment it is asked for: what has waited for longer than a short lease is given up at once.
 STATEMENT_SECONDS = 10
-LOCK_SECONDS = 5
+LOCK_SECONDS = 2
 #: It also ends a transaction whose process has stopped in the middle of it: its locks would hold up everybody else.
 IDLE_SECONDS = 10
 #: A connection on which some work takes longer is cut: each limit of the server's own has passed by then.
