@@ -4,13 +4,12 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import psutil
-from tests.acceptance.stack import PATIENCE_SECONDS, Stack, until
+from tests.acceptance.stack import PATIENCE_SECONDS, Stack
 
 from benchmarks.cancelling.load import Done, steady
 from benchmarks.cancelling.plan import KINDS, Plan
@@ -21,9 +20,9 @@ LONG_SECONDS = 100_000
 SETTINGS = {"OFFLOAD_LEASE_SECONDS": "30", "OFFLOAD_SWEEP_SECONDS": "2", "OFFLOAD_GRACE_SECONDS": "0.1"}
 #: For the jobs of the steady load.
 LOAD_SLOTS = 4
-#: Between two looks whether processes are gone.
-LOOK_SECONDS = 0.005
-#: A job's start is seen right after its worker has spoken with the store, which it does four times a second. A random
+#: For which the API may hold a question until the job has changed.
+WAIT_SECONDS = 10
+#: A job's start is seen right after its worker has spoken with the store, which it does ten times a second. A random
 #: pause, longer than that, lets cancels come at any time between.
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -118,7 +117,8 @@ def _cancelled(stack: Stack, kind: str, pause_seconds: float) -> Cancel:
     def seen() -> tuple[float, float]:
         sent = time.perf_counter()
         stack.cancel(job_id)
-        until(lambda: stack.job(job_id)["state"] == "cancelled", f"the cancel of {kind}")
+        while stack.job(job_id, Prefer=f"wait={WAIT_SECONDS}")["state"] != "cancelled":
+            assert time.perf_counter() < sent + PATIENCE_SECONDS, f"not cancelled: {kind}"
         return sent, time.perf_counter()
 
     # Two watches at once: processes may be gone before the answer to the cancel has come.
@@ -136,18 +136,10 @@ def _family(pids: Sequence[int]) -> list[psutil.Process]:
 
 
 def _when_gone(family: Sequence[psutil.Process]) -> float:
-    ends = time.perf_counter() + PATIENCE_SECONDS
-    while any(_lives(process) for process in family):
-        assert time.perf_counter() < ends, f"still there after {PATIENCE_SECONDS:g} s: {family}"
-        time.sleep(LOOK_SECONDS)
+    """Wait for the end of processes, one that only waits to be reaped included, without looking again and again."""
+    for process in family:
+        process.wait(PATIENCE_SECONDS)
     return time.perf_counter()
-
-
-def _lives(process: psutil.Process) -> bool:
-    # One that only waits to be reaped by whoever adopted it does not.
-    with suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def _require_untouched(stack: Stack, neighbours: Sequence[str]) -> None:

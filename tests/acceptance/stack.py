@@ -159,8 +159,8 @@ class Stack:
     def probe(self, action: str, **payload: Any) -> str:
         return self.submit("probe", {"action": action, **payload})
 
-    def job(self, job_id: str) -> dict[str, Any]:
-        answer = self.ask("GET", f"/v1/jobs/{job_id}")
+    def job(self, job_id: str, **headers: str) -> dict[str, Any]:
+        answer = self.ask("GET", f"/v1/jobs/{job_id}", headers=headers)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found

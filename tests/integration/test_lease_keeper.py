@@ -9,7 +9,7 @@ from offload_shared.store import leases
 from offload_shared.store.database import Database
 from offload_worker.lease import LeaseKeeper
 from offload_worker.running import Running, RunningAttempt, Stop
-from tests.jobs import added, claimed
+from tests.jobs import WORKER, added, claimed
 
 
 @pytest.mark.parametrize(("stop", "kept"), [(None, True), (Stop.CANCELLED, True), (Stop.FENCED, False)])
@@ -31,6 +31,6 @@ def test_a_lease_is_prolonged_until_its_attempt_is_fenced(
     monkeypatch.setattr(leases, "heartbeat", noted)
     running = Running()
     with running.watch(attempt):
-        LeaseKeeper(database, running, lease_seconds=30).tick()
+        LeaseKeeper(database, running, worker=WORKER, lease_seconds=30).tick()
 
     assert kept == (attempt.lease in prolonged)

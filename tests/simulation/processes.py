@@ -175,7 +175,7 @@ class Worker:
             worker=process.name,
             lease_seconds=LEASE_SECONDS,
         )
-        keeper = LeaseKeeper(database, self.running, lease_seconds=LEASE_SECONDS)
+        keeper = LeaseKeeper(database, self.running, worker=process.name, lease_seconds=LEASE_SECONDS)
         sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS, clock=lambda: world.scheduler.now)
         world.every(process, WATCH_SECONDS, keeper.step, steady=True)
         world.every(process, WATCH_SECONDS, self._watch, steady=True)

@@ -10,9 +10,10 @@ from offload_shared.store import leases, outputs
 from offload_shared.store.database import Database
 from offload_worker.running import Running, RunningAttempt, Stop
 
-#: How often the store is asked for cancellations, and told of progress: a cancel reaches a child within this time.
-TICK_SECONDS = 0.25
+#: How often the store is asked for cancellations: a cancel reaches a child within this time.
+TICK_SECONDS = 0.1
 HEARTBEATS_PER_LEASE = 6
+PROGRESS_SECONDS = 0.25
 #: How often output is stored while it comes; the last of it goes with the attempt's end.
 OUTPUT_SECONDS = 1.0
 
@@ -22,11 +23,13 @@ _log = logging.getLogger(__name__)
 class LeaseKeeper:
     """Speaks with the store about the running attempts; its `step` is called every `TICK_SECONDS`."""
 
-    def __init__(self, database: Database, running: Running, *, lease_seconds: float) -> None:
+    def __init__(self, database: Database, running: Running, *, worker: str, lease_seconds: float) -> None:
         self._database = database
         self._running = running
+        self._worker = worker
         self._lease_seconds = lease_seconds
         self._heartbeat_due = 0.0
+        self._progress_due = 0.0
         self._output_due = 0.0
         self._down = False
 
@@ -55,10 +58,10 @@ class LeaseKeeper:
         if now >= self._heartbeat_due:
             self._heartbeat(attempts, now)
         else:
-            for lease in leases.cancellations(self._database, attempts.keys()):
-                failpoints.reached(Point.CANCEL_TOLD)
-                attempts[lease].stop(Stop.CANCELLED)
-        self._report(attempts)
+            self._cancel(attempts, leases.cancellations(self._database, self._worker))
+        if now >= self._progress_due:
+            self._report(attempts)
+            self._progress_due = now + PROGRESS_SECONDS
         if now >= self._output_due:
             self._store_output(attempts)
             self._output_due = now + OUTPUT_SECONDS
@@ -71,9 +74,13 @@ class LeaseKeeper:
                 attempt.stop(Stop.FENCED)
             else:
                 attempt.prolonged(now)
-                if lease in answer.cancelled:
-                    failpoints.reached(Point.CANCEL_TOLD)
-                    attempt.stop(Stop.CANCELLED)
+        self._cancel(attempts, answer.cancelled)
+
+    @staticmethod
+    def _cancel(attempts: dict[leases.Lease, RunningAttempt], cancelled: frozenset[leases.Lease]) -> None:
+        for lease in cancelled & attempts.keys():  # others have ended since, or were fenced here
+            failpoints.reached(Point.CANCEL_TOLD)
+            attempts[lease].stop(Stop.CANCELLED)
 
     def _report(self, attempts: dict[leases.Lease, RunningAttempt]) -> None:
         reported = {lease: attempt.take_progress() for lease, attempt in attempts.items()}

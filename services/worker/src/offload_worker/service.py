@@ -73,7 +73,7 @@ class WorkerService:
         self.breaker = Breaker(self.slots.values(), pause_seconds=settings.pause_seconds)
         self.running = Running()
         self.draining = False
-        keeper = LeaseKeeper(database, self.running, lease_seconds=settings.lease_seconds)
+        keeper = LeaseKeeper(database, self.running, worker=self.name, lease_seconds=settings.lease_seconds)
         sweeper = Sweeper(database, lease_seconds=settings.lease_seconds)
         self._watchers = [
             Periodic("lease keeper", lease.TICK_SECONDS, keeper.step),

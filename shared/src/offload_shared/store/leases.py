@@ -1,10 +1,9 @@
 """What a worker does with jobs: claims them, keeps their leases, ends them."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, or_, select, tuple_, update
 
 from offload_shared.job import ClaimedJob, JobState, Outcome, Output, Progress, Usage
 from offload_shared.store import outputs
@@ -53,30 +52,23 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 def heartbeat(database: Database, leases: Collection[Lease], *, lease_seconds: float) -> Heartbeat:
     """Prolong the leases of a worker in one statement; what is not held any more is fenced and must be ended."""
+    held = (job.c.state == JobState.RUNNING) & tuple_(job.c.id, job.c.attempt).in_(leases)
     statement = (
         update(job)
-        .where(_running(leases))
+        .where(held)
         .values(lease_until=clock(lease_seconds))
         .returning(job.c.id, job.c.attempt, job.c.cancel_requested)
     )
     rows = database.write(lambda connection: connection.execute(statement).all())
-    return _heartbeat(rows)
+    cancelled = frozenset((row.id, row.attempt) for row in rows if row.cancel_requested)
+    return Heartbeat(frozenset((row.id, row.attempt) for row in rows), cancelled)
 
 
-def cancellations(database: Database, leases: Collection[Lease]) -> frozenset[Lease]:
-    """Return which of a worker's leases are to be cancelled; a read, cheap enough for several a second."""
-    statement = select(job.c.id, job.c.attempt, job.c.cancel_requested).where(_running(leases), job.c.cancel_requested)
-    rows = database.read(lambda connection: connection.execute(statement).all())
-    return _heartbeat(rows).cancelled
-
-
-def _running(leases: Collection[Lease]) -> Any:
-    return (job.c.state == JobState.RUNNING) & tuple_(job.c.id, job.c.attempt).in_(leases)
-
-
-def _heartbeat(rows: Sequence[Row[*tuple[Any, ...]]]) -> Heartbeat:
-    held = frozenset((row.id, row.attempt) for row in rows)
-    return Heartbeat(held, frozenset((row.id, row.attempt) for row in rows if row.cancel_requested))
+def cancellations(database: Database, worker: str) -> frozenset[Lease]:
+    """Return which of a worker's leases are to be cancelled; a read of one index, cheap enough for ten a second."""
+    wanted = (job.c.lease_owner == worker) & (job.c.state == JobState.RUNNING) & job.c.cancel_requested
+    statement = select(job.c.id, job.c.attempt).where(wanted)
+    return database.read(lambda connection: frozenset((row.id, row.attempt) for row in connection.execute(statement)))
 
 
 def report(database: Database, progress: Mapping[Lease, Progress]) -> None:
