@@ -1,9 +1,11 @@
 """Cancels jobs while others compute, come and go, and notes how long each cancel took."""
 
 import os
+import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -111,8 +113,6 @@ def _submitted(stack: Stack, action: str) -> str:
 def _cancelled(stack: Stack, kind: str, pause_seconds: float) -> Cancel:
     """Start a job, cancel it after the pause, and return how long that took."""
     job_id = _submitted(stack, KINDS[kind])
-    family = _family(stack.reports(job_id))
-    time.sleep(pause_seconds)
 
     def seen() -> tuple[float, float]:
         sent = time.perf_counter()
@@ -122,23 +122,31 @@ def _cancelled(stack: Stack, kind: str, pause_seconds: float) -> Cancel:
         return sent, time.perf_counter()
 
     # Two watches at once: processes may be gone before the answer to the cancel has come.
-    with ThreadPoolExecutor(1) as other:
+    with _family(stack.reports(job_id)) as family, ThreadPoolExecutor(1) as other:
+        time.sleep(pause_seconds)
         asked = other.submit(seen)
         gone_at = _when_gone(family)
         sent_at, seen_at = asked.result()
     return Cancel(kind, seen_at - sent_at, gone_at - sent_at)
 
 
-def _family(pids: Sequence[int]) -> list[psutil.Process]:
-    """Return the processes that a job says are its own, and all below them."""
-    named = [psutil.Process(pid) for pid in pids]
-    return [*named, *(child for each in named for child in each.children(recursive=True))]
+@contextmanager
+def _family(pids: Sequence[int]) -> Iterator[list[int]]:
+    """Give descriptors of the processes that a job says are its own, and of all below them."""
+    with ExitStack() as cleanup:
+        named = [psutil.Process(pid) for pid in pids]
+        every = [*named, *(child for each in named for child in each.children(recursive=True))]
+        descriptors = [os.pidfd_open(each.pid) for each in every]
+        for descriptor in descriptors:
+            cleanup.callback(os.close, descriptor)
+        yield descriptors
 
 
-def _when_gone(family: Sequence[psutil.Process]) -> float:
-    """Wait for the end of processes, one that only waits to be reaped included, without looking again and again."""
-    for process in family:
-        process.wait(PATIENCE_SECONDS)
+def _when_gone(family: Sequence[int]) -> float:
+    """Wait until the kernel says of each process that it has ended: one that only waits to be reaped has."""
+    for descriptor in family:
+        readable, _, _ = select.select([descriptor], [], [], PATIENCE_SECONDS)
+        assert readable, f"a process is still there after {PATIENCE_SECONDS:g} s"
     return time.perf_counter()
 
 
