@@ -29,6 +29,7 @@ class FakeChild:
     """Answers every attempt with one frame, or ends; `imports` is called while its imports are done."""
 
     ready = True
+    pid = 0  # which no process has
 
     def __init__(self, end: frames.FromChild | ChildGone, imports: Callable[[], None] = nothing) -> None:
         self._end = end

@@ -16,12 +16,19 @@ CLOSED = -1
 
 def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it, also what a job has locked; what cannot be removed stays."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        _unlock(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unlock(folder: Path) -> None:
     for parent, names, _ in os.walk(folder):
         for name in names:
             inner = Path(parent, name)
             if not inner.is_symlink() and not os.access(inner, os.R_OK | os.W_OK | os.X_OK):
                 inner.chmod(stat.S_IRWXU)  # before the walk goes there
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _CheckedFile(FileIO):

@@ -100,11 +100,10 @@ def bind_to(parent: int) -> None:
 
 def main() -> None:
     """Serve the worker at the other end of the socket that the arguments name."""
-    descriptor, parent, nice, modules = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    descriptor, parent, modules = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     bind_to(parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # the worker's to act on, who ends this process when it wants to
         signal.signal(number, lambda *_: None)
-    os.nice(nice)
     _prepare_output()
     connection = socket.socket(fileno=descriptor)
     for module in modules:

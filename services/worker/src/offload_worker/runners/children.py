@@ -53,7 +53,7 @@ class Child:
         self._mark = mark
         self._connection, theirs = socket.socketpair()
         with theirs:
-            arguments = [str(theirs.fileno()), str(os.getpid()), str(nice), *modules]
+            arguments = [str(theirs.fileno()), str(os.getpid()), *modules]
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", "offload_worker.runners.child", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -63,6 +63,7 @@ class Child:
                 env=_environment(threads, mark, folder),
                 start_new_session=True,
             )
+        _be_nice(self._process.pid, nice)
         self._connection.settimeout(SEND_SECONDS)
         self.pid = self._process.pid
         self.jobs = 0
@@ -199,8 +200,8 @@ class Child:
         return now.memory_mb - self._first_memory_mb if now and self._first_memory_mb else 0.0
 
     def is_fit(self) -> bool:
-        """Whether the child lives, has left no process behind, and has said nothing that nobody asked for."""
-        return not self._has_ended() and not family.snapshot().below(self.pid) and self._is_silent()
+        """Whether the child lives, and has said nothing that nobody asked for."""
+        return not self._has_ended() and self._is_silent()
 
     def _is_silent(self) -> bool:
         # Before it is ready, it has its readiness to tell.
@@ -221,11 +222,14 @@ class Child:
     def _end(self) -> int:
         """End the child with everything it started; returns its exit code."""
         if not self._reaped:
-            self._used_at_end = self.use(family.snapshot())
-            if not self._has_ended():
+            living = not self._has_ended()
+            if living:
                 # It could start more, or see its own children die and still end as if all were well.
                 os.kill(self.pid, signal.SIGSTOP)
-                family.kill_tree(self.pid)
+            seen = family.snapshot()
+            self._used_at_end = self.use(seen)
+            if living:
+                family.kill_tree(self.pid, seen)
             self._ends_within(family.LONGEST_END_SECONDS)
             family.kill_left(self.pid, self._mark)
             with self._lock:
@@ -243,6 +247,12 @@ class Child:
             if self._ended is not None:
                 os.close(self._ended)
                 self._ended = None
+
+
+def _be_nice(pid: int, nice: int) -> None:
+    # From here rather than by itself, after its imports: that many start at once must not hold up the services.
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice))
 
 
 def _chunk(descriptor: int) -> bytes:

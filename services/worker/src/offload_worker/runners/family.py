@@ -89,6 +89,12 @@ def snapshot() -> Snapshot:
     return Snapshot(_linux() if sys.platform == "linux" else _anywhere())
 
 
+def alone(pid: int) -> Snapshot:
+    """Look at one process that is known to have started no other."""
+    found = process(pid)
+    return Snapshot([found] if found else [])
+
+
 def process(pid: int) -> Process | None:
     """Look at one process; None when it is gone."""
     if sys.platform == "linux":
@@ -140,13 +146,14 @@ def _anywhere() -> Iterator[Process]:
             )
 
 
-def kill_tree(leader: int) -> None:
-    """Kill the leader of a session with all below it; to be stopped before, so that it starts nothing meanwhile."""
+def kill_tree(leader: int, seen: Snapshot) -> None:
+    """Kill the leader of a session with all below it, `seen` after it was stopped: so it starts nothing meanwhile."""
 
     def elsewhere() -> list[Process]:
         return [each for each in snapshot().below(leader) if each.group != leader]
 
-    _kill_until_none(elsewhere)
+    if any(each.group != leader for each in seen.below(leader)):
+        _kill_until_none(elsewhere)
     # Its own group goes last and at one blow: a process that forks meanwhile takes its copy along.
     _kill_group(leader)
 

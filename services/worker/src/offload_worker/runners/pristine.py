@@ -35,7 +35,7 @@ class Pristine:
             os.environ.update(self._environment)
         sys.stdin, sys.stdout, sys.stderr = self._streams
         open_still = not any(stream is not None and stream.closed for stream in self._streams)
-        return open_still and _fixed() == self._fixed
+        return open_still and _is_alone() and _fixed() == self._fixed
 
 
 def _fixed() -> object:
@@ -48,6 +48,17 @@ def _fixed() -> object:
         [_identity(descriptor) for descriptor in _STANDARD_DESCRIPTORS],
         threading.active_count(),
     )
+
+
+def _is_alone() -> bool:
+    """Whether there is no process below this one, at any depth: the kernel gives it those that lose their parents."""
+    if not hasattr(os, "waitid"):
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:

@@ -15,6 +15,7 @@ from offload_worker import container
 from offload_worker.handle import JobRejected
 from offload_worker.runners import call, family, frames
 from offload_worker.runners.children import Child, ChildGone
+from offload_worker.runners.family import Snapshot
 from offload_worker.runners.nursery import Nursery
 from offload_worker.runners.runner import Ended, clean_progress
 from offload_worker.running import RunningAttempt
@@ -43,7 +44,7 @@ class ProcessRunner:
             end = self._serve(child, attempt, workspace)
         except ChildGone as gone:
             attempt.detach()
-            attempt.sample(family.snapshot())
+            attempt.sample(Snapshot(()))  # measured just before it was ended
             self._nursery.replace(child)
             failpoints.reached(Point.CHILD_ENDED)
             if not child.ready and not attempt.stopped:
@@ -55,7 +56,7 @@ class ProcessRunner:
             self._nursery.replace(child)  # it may still be at work on an attempt that has failed here
             raise
         child.drain_output()
-        attempt.sample(family.snapshot())
+        attempt.sample(family.alone(child.pid) if end.fit else family.snapshot())
         if attempt.detach() or not end.fit:
             self._nursery.replace(child)  # the stop came too late for the attempt, or the job has changed the child
         else:
