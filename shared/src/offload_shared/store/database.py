@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: How long a statement may wait for a connection, and SQLite for its one writer, before the store counts as down.
 PATIENCE_SECONDS = 10.0
+#: Between two tries to become that writer.
+TURN_SECONDS = 0.002
 CONNECT_SECONDS = 2
 #: PostgreSQL ends a statement that takes longer, and one that waits so long for another's lock. The latter is part of a
 #: lease, which runs from the moment it is asked for: what has waited for longer than a short lease is given up at once.
@@ -216,7 +218,29 @@ def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:
     def on_begin(connection: Connection) -> None:
         # Taking the write lock at once: a transaction that reads first could not be upgraded, only refused.
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            _begin_immediate(connection)
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # SQLite's own wait looks again ever more seldom, at last ten times a second, so who has waited waits longer.
+    ends = time.monotonic() + PATIENCE_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() > ends:
+                    raise
+                time.sleep(TURN_SECONDS)
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000:.0f}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
