@@ -18,7 +18,9 @@ WAIT_SECONDS = 10
 #: What a request may take beyond the time it is asked to wait; longer than the API itself ever takes to refuse.
 ANSWER_SECONDS = 8.0
 #: After a refusal, doubled with each: as many as a fault has kept waiting must not come back all at once, and again.
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 2.0
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
+#: Between two tries to submit: after a long outage thousands try at once, and what repeats too soon keeps all out.
+LONGEST_SUBMIT_PAUSE_SECONDS = 15.0
 #: An answer that nothing has changed which comes so much sooner than asked for: too many wait already.
 EARLY_SECONDS = 1.0
 ARTIFACT = "note.txt"
@@ -134,7 +136,7 @@ class Load:
             await self.call("look", job.note, job.api + 1, f"/v1/jobs/{accepted.job_id}")
 
     async def _acknowledged(self, job: PlannedJob, body: dict[str, Any]) -> Answered | None:
-        api, pauses = job.api, _pauses(job.note)
+        api, pauses = job.api, _pauses(job.note, LONGEST_SUBMIT_PAUSE_SECONDS)
         while True:
             answer = await self.submit(job, body, api)
             if answer.status == HTTPStatus.ACCEPTED:
@@ -176,11 +178,11 @@ class Load:
             api += 1
 
 
-def _pauses(note: str) -> Iterator[float]:
+def _pauses(note: str, most: float = LONGEST_PAUSE_SECONDS) -> Iterator[float]:
     random, longest = Random(note), SHORTEST_PAUSE_SECONDS
     while True:
         yield longest * random.uniform(0.5, 1)
-        longest = min(LONGEST_PAUSE_SECONDS, longest * 2)
+        longest = min(most, longest * 2)
 
 
 def _answered(verb: Verb, number: int, answer: Response, at: float) -> Answered:

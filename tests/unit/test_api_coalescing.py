@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from offload_api.coalescing import Coalescer
-from offload_shared.errors import CommitUnknown
+from offload_api.coalescing import LARGEST_CALL, Coalescer
+from offload_shared.errors import CommitUnknown, StoreUnavailable
 
 
 class Calls:
@@ -123,5 +123,42 @@ def test_an_item_waits_for_its_turn_and_its_call_no_longer_than_for_a_call_alone
         calls.gate.set()
         assert "C" == await coalescer.submit("c")
         assert [["a"], ["c"]] == calls.batches  # "b" was refused before its turn, and never has one
+
+    asyncio.run(scenario())
+
+
+def test_a_call_never_takes_more_than_it_can_answer_in_time() -> None:
+    async def scenario() -> None:
+        calls = Calls()
+        coalescer = Coalescer(calls)
+        calls.gate.set()
+
+        await asyncio.gather(*(coalescer.submit("a") for _ in range(2 * LARGEST_CALL + 1)))
+
+        assert [LARGEST_CALL, LARGEST_CALL, 1] == [len(batch) for batch in calls.batches]
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_too_late_for_an_answer_in_time_is_refused_and_keeps_nobody_waiting() -> None:
+    now = 0.0
+
+    async def scenario() -> None:
+        nonlocal now
+        calls = Calls()
+        coalescer = Coalescer(calls, answer_seconds=60, clock=lambda: now)
+        first = asyncio.create_task(coalescer.submit("a"))
+        await in_flight(calls, 1)
+        late = asyncio.create_task(coalescer.submit("b"))
+        await asyncio.sleep(0)
+        now = 31.0
+        fresh = asyncio.create_task(coalescer.submit("c"))
+        await asyncio.sleep(0)
+        calls.gate.set()
+
+        with pytest.raises(StoreUnavailable):
+            await late
+        assert ["A", "C"] == [await first, await fresh]
+        assert [["a"], ["c"]] == calls.batches
 
     asyncio.run(scenario())

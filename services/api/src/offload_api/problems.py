@@ -1,6 +1,7 @@
 """Errors as clients see them: problem details (RFC 9457), whatever raised them."""
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -15,8 +16,12 @@ from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+#: An outage fails all requests alike: each cause is told once in so long.
+TOLD_SECONDS = 1.0
+MOST_CAUSES = 100
 
 _log = logging.getLogger(__name__)
+_told: dict[str, float] = {}
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ def _from_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[bytes
 
 def _from_unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     # Why is for the log: a database's own words may name hosts and users.
-    _log.warning("%s", error)
+    _tell(str(error))
     what = "artifact storage" if isinstance(error, ArtifactsUnavailable) else "job store"
     details = ProblemDetails(
         type="/problems/unavailable",
@@ -106,6 +111,15 @@ def _from_unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[b
         detail=f"The {what} is not available; what was done is not known. Repeat the request, with its key.",
     )
     return _response(details, {"Retry-After": str(RETRY_SECONDS)})
+
+
+def _tell(cause: str) -> None:
+    now = time.monotonic()
+    if now >= _told.get(cause, 0.0) + TOLD_SECONDS:
+        if len(_told) == MOST_CAUSES:
+            _told.clear()
+        _told[cause] = now
+        _log.warning("%s", cause)
 
 
 def _from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
