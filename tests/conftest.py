@@ -44,6 +44,28 @@ def postgres_url(servers: Servers) -> Iterator[str]:
     servers.postgresql.drop_database(database)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers-alone",
+        action="store_true",
+        help="leave out the cases on embedded parts, which are the same whatever servers there are",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--servers-alone"):
+        left_out = [item for item in items if _is_embedded(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_embedded(item: pytest.Item) -> bool:
+    parameters = (
+        item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+    )
+    return any("sqlite" in (each, getattr(each, "combination", None)) for each in parameters)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if report := config.stash.get(_REPORT, None):
         terminalreporter.write_line(f"servers: {report}")
