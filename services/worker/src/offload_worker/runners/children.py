@@ -231,7 +231,7 @@ class Child:
             if living:
                 family.kill_tree(self.pid, seen)
             self._ends_within(family.LONGEST_END_SECONDS)
-            family.kill_left(self.pid, self._mark)
+            family.kill_left(self.pid, self._mark, was_alone=living and not seen.below(self.pid))
             with self._lock:
                 self._reaped = True
                 self._process.wait()

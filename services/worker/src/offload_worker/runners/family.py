@@ -148,20 +148,16 @@ def _anywhere() -> Iterator[Process]:
 
 def kill_tree(leader: int, seen: Snapshot) -> None:
     """Kill the leader of a session with all below it, `seen` after it was stopped: so it starts nothing meanwhile."""
-
-    def elsewhere() -> list[Process]:
-        return [each for each in snapshot().below(leader) if each.group != leader]
-
-    if any(each.group != leader for each in seen.below(leader)):
-        _kill_until_none(elsewhere)
+    _kill([each for each in seen.below(leader) if each.group != leader])
     # Its own group goes last and at one blow: a process that forks meanwhile takes its copy along.
     _kill_group(leader)
 
 
-def kill_left(leader: int, mark: str) -> None:
+def kill_left(leader: int, mark: str, *, was_alone: bool) -> None:
     """Kill what an ended leader has left: its session, and all that bears its mark.
 
-    It must not have been waited for yet: then its number, and with it the session's, could be another's.
+    It must not have been waited for yet: then its number, and with it the session's, could be another's. One that
+    `was_alone` when it had been stopped left nothing that could hide between two looks.
     """
     began = process(leader)
 
@@ -171,7 +167,7 @@ def kill_left(leader: int, mark: str) -> None:
         return [each for each in younger if each.session == leader or _mark_of(each.pid).startswith(mark)]
 
     _kill_group(leader)
-    _kill_until_none(left)
+    _kill_until_none(left, looks=1 if was_alone else _EMPTY_LOOKS)
 
 
 def kill_marked(mark: str) -> None:
@@ -190,19 +186,25 @@ def _mark_of(pid: int) -> str:
     return ""  # ended meanwhile, or another user's
 
 
-def _kill_until_none(find: Callable[[], list[Process]]) -> None:
-    ends, empty_looks, living = time.monotonic() + LONGEST_END_SECONDS, 0, list[Process]()
-    while empty_looks < _EMPTY_LOOKS and time.monotonic() < ends:
+def _kill_until_none(find: Callable[[], list[Process]], looks: int = _EMPTY_LOOKS) -> None:
+    ends, empty, living = time.monotonic() + LONGEST_END_SECONDS, 0, list[Process]()
+    while time.monotonic() < ends:
         living = [each for each in find() if not each.zombie]
-        empty_looks = 0 if living else empty_looks + 1
-        for group in {each.group for each in living}:
-            _kill_group(group)
-        for each in living:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(each.pid, signal.SIGKILL)
+        empty, looks = (0, _EMPTY_LOOKS) if living else (empty + 1, looks)
+        if empty >= looks:
+            return
+        _kill(living)
         time.sleep(_PAUSE_SECONDS)
     if living:
         _log.error("processes that do not end are left behind: %s", ", ".join(str(each.pid) for each in living))
+
+
+def _kill(processes: list[Process]) -> None:
+    for group in {each.group for each in processes}:
+        _kill_group(group)
+    for each in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(each.pid, signal.SIGKILL)
 
 
 def _kill_group(group: int) -> None:
