@@ -227,7 +227,8 @@ def _prepare_sqlite(engine: Any, clock: Callable[[], float]) -> None:
 def _begin_immediate(connection: Connection) -> None:
     # SQLite's own wait looks again ever more seldom, at last ten times a second, so who has waited waits longer.
     ends = time.monotonic() + PATIENCE_SECONDS
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    driver: Any = connection.connection.driver_connection  # SQLAlchemy's own way would cost more than these do
+    driver.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
             try:
@@ -239,7 +240,7 @@ def _begin_immediate(connection: Connection) -> None:
             else:
                 return
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000:.0f}")
+        driver.execute(f"PRAGMA busy_timeout = {PATIENCE_SECONDS * 1000:.0f}")
 
 
 def _is_busy(error: OperationalError) -> bool:
