@@ -22,11 +22,9 @@ from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_shared.tasks import queues, registry
+from offload_shared.threads import take_short_turns
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-#: A thread that computes lets another go on after so long. Each call to the system gives the interpreter away, and with
-#: Python's own 5 ms every one of them may wait that long to have it back.
-SWITCH_SECONDS = 0.0005
 
 
 def main() -> None:
@@ -47,7 +45,7 @@ def serve(
         )
         _configure_logging(settings.log_level)
         failpoints.arm(settings.failpoints)
-        sys.setswitchinterval(SWITCH_SECONDS)
+        take_short_turns()
         services = connect(settings)
         listening = listening_socket(settings)
     except OffloadError as error:

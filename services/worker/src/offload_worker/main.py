@@ -16,15 +16,13 @@ from offload_shared.errors import OffloadError
 from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
+from offload_shared.threads import take_short_turns
 from offload_worker import output
 from offload_worker.health import HealthServer
 from offload_worker.service import WorkerService, broker_parameters
 from offload_worker.settings import WorkerSettings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-#: A thread that computes lets another go on after so long. Each call to the system gives the interpreter away, and with
-#: Python's own 5 ms every one of them may wait that long to have it back.
-SWITCH_SECONDS = 0.0005
 DATABASE_CONNECTIONS = 16
 PR_SET_DUMPABLE = 4
 
@@ -62,7 +60,7 @@ def run(queue: Queues = None, slots: SlotCount = None) -> None:
 
 def _serve(settings: WorkerSettings) -> None:
     failpoints.arm(settings.failpoints)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    take_short_turns()
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     output.install()
     hide_from_children()
