@@ -190,8 +190,9 @@ def _kill_until_none(find: Callable[[], list[Process]], looks: int = _EMPTY_LOOK
     ends, empty, living = time.monotonic() + LONGEST_END_SECONDS, 0, list[Process]()
     while time.monotonic() < ends:
         living = [each for each in find() if not each.zombie]
-        empty, looks = (0, _EMPTY_LOOKS) if living else (empty + 1, looks)
-        if empty >= looks:
+        if living:
+            empty, looks = 0, _EMPTY_LOOKS
+        elif (empty := empty + 1) >= looks:
             return
         _kill(living)
         time.sleep(_PAUSE_SECONDS)

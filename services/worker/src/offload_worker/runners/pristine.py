@@ -52,10 +52,8 @@ def _fixed() -> object:
 
 def _is_alone() -> bool:
     """Whether there is no process below this one, at any depth: the kernel gives it those that lose their parents."""
-    if not hasattr(os, "waitid"):
-        return True
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return True
     return False
