@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from offload_api.app import create_app
+from offload_api.key_commands import commands
 from offload_api.publisher import Publisher
 from offload_api.server import Server, listening_socket
 from offload_api.services import Services, assemble
@@ -27,16 +28,24 @@ from offload_shared.threads import take_short_turns
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
+cli = typer.Typer(add_completion=False)
+cli.add_typer(commands, name="keys")
+
+
 def main() -> None:
     """Run the command `offload-api`."""
-    typer.run(serve)
+    cli()
 
 
+@cli.callback(invoke_without_command=True)
 def serve(
+    context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Where to listen. [OFFLOAD_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="0: any that is free. [OFFLOAD_PORT]")] = None,
 ) -> None:
     """Serve Offload's HTTP API until SIGTERM; everything else is set by environment variables."""
+    if context.invoked_subcommand is not None:
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has ended
     try:
         settings = load(ApiSettings, os.environ)

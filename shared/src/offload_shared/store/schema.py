@@ -173,3 +173,19 @@ file = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
 )
+
+#: One row an API key. Of its secret there is only a hash.
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("scopes", String(255), nullable=False),  # joined by spaces
+    Column("secret_sha256", String(64), nullable=False),
+    Column("previous_sha256", String(64)),  # of the secret before the last rotation
+    Column("previous_until", UtcDateTime),  # when that is good no longer
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)

@@ -1,0 +1,27 @@
+"""Who may do what: API keys."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from offload_shared.store.clock import UtcDateTime
+
+revision = "0008"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "api_key",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("scopes", sa.String(length=255), nullable=False),
+        sa.Column("secret_sha256", sa.String(length=64), nullable=False),
+        sa.Column("previous_sha256", sa.String(length=64), nullable=True),
+        sa.Column("previous_until", UtcDateTime(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
+    )
