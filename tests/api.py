@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from offload_shared.job import Outcome, StoredFile, Succeeded, Usage
-from offload_shared.store import leases
+from offload_shared.keys import Scope
+from offload_shared.store import api_keys, leases
 from offload_shared.store.database import Database
 from tests.acceptance.stack import Process, Stack
 from tests.jobs import claimed
@@ -20,6 +21,8 @@ from tests.servers.session import Servers
 
 STORES = ("sqlite", "postgresql")
 FINAL = ("succeeded", "failed", "cancelled")
+
+Headers = dict[str, str]
 
 
 class Api:
@@ -62,6 +65,11 @@ class Api:
     def succeed(self, job_id: str, result: bytes = b'{"text":"done"}', *artifacts: StoredFile) -> None:
         self.end(job_id, Succeeded(result, artifacts))
 
+    def key(self, *scopes: Scope, tenant: str = "", **options: Any) -> Headers:
+        """Make a key and return the headers that it is sent in; without scopes it has them all."""
+        _, written = api_keys.create(self.database, tenant=tenant, name="", scopes=scopes or tuple(Scope), **options)
+        return {"Authorization": f"Bearer {written}"}
+
     def files(self) -> list[Path]:
         """Return what lies in the artifact storage."""
         return [path for path in (self.data / "artifacts").rglob("*") if path.is_file()]
@@ -84,16 +92,16 @@ def running_api(folder: Path, store_url: str = "", broker_url: str = "", **setti
 
 
 @contextmanager
-def api_on(store: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Api]:
+def api_on(store: str, request: pytest.FixtureRequest, folder: Path, **settings: str) -> Iterator[Api]:
     """Run an API on this kind of store, one of `STORES`, for the length of a `with` block."""
     if store == "sqlite":
-        with running_api(folder) as running:
+        with running_api(folder, **settings) as running:
             yield running
         return
     servers: Servers = request.getfixturevalue("servers")
     name = f"test_{uuid.uuid4().hex}"
     servers.postgresql.create_database(name)
-    with running_api(folder, servers.postgresql.postgres_url(name)) as running:
+    with running_api(folder, servers.postgresql.postgres_url(name), **settings) as running:
         yield running
     servers.postgresql.drop_database(name)
 

@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
 
+from offload_api import access
 from offload_api.app import create_app
 from offload_api.openapi.document import document
 from offload_api.services import Services, assemble
@@ -28,9 +29,13 @@ def services(tmp_path: Path) -> Services:
     return assemble(ApiSettings(), registry(), database, artifacts, None)
 
 
+def described(services: Services) -> dict[str, Any]:
+    return document(services, access.declared(create_app(services)))
+
+
 def served(services: Services) -> dict[str, Any]:
     """Return the document as clients read it."""
-    return dict(msgspec.json.decode(msgspec.json.encode(document(services))))
+    return dict(msgspec.json.decode(msgspec.json.encode(described(services))))
 
 
 def test_the_document_is_valid_openapi(services: Services) -> None:
@@ -46,13 +51,13 @@ def test_every_route_is_documented_and_nothing_else(services: Services) -> None:
         for method in route.methods - {"OPTIONS"}
     }
 
-    documented = {(path, method) for path, item in document(services)["paths"].items() for method in item}
+    documented = {(path, method) for path, item in described(services)["paths"].items() for method in item}
 
     assert routes == documented
 
 
 def test_every_task_is_a_choice_told_apart_by_its_name(services: Services) -> None:
-    schemas = document(services)["components"]["schemas"]
+    schemas = described(services)["components"]["schemas"]
 
     submission = schemas["Submission"]
     assert set(registry()) == set(submission["discriminator"]["mapping"])
@@ -88,7 +93,7 @@ def test_a_single_task_is_documented_alike(services: Services, tmp_path: Path) -
 
 
 def test_every_error_is_documented_as_problem_details(services: Services) -> None:
-    operations = [each for item in document(services)["paths"].values() for each in item.values()]
+    operations = [each for item in described(services)["paths"].values() for each in item.values()]
     errors = [
         answer["content"]
         for each in operations

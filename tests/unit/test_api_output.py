@@ -11,6 +11,7 @@ import pytest
 from litestar.datastructures import Headers
 from litestar.types import Receive
 
+from offload_api.access import Caller
 from offload_api.routes import output
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
@@ -55,7 +56,7 @@ def services(database: Database, tmp_path: Path) -> Iterator[Services]:
 
 
 async def awaited(services: Services, lease: leases.Lease, receive: Receive | None = None) -> output.Sight:
-    request: Any = SimpleNamespace(headers=Headers({"Prefer": "wait=30"}), receive=receive)
+    request: Any = SimpleNamespace(auth=Caller(), headers=Headers({"Prefer": "wait=30"}), receive=receive)
     return await output._await_output(services, request, lease[0], output.Wanted(attempt=0, after=0))
 
 
@@ -108,7 +109,7 @@ def test_however_many_wait_they_ask_the_store_in_turn_and_outlast_its_absence() 
         services: Any = SimpleNamespace(store=busy, output_turn=asyncio.Lock())
         wanted = output.Wanted(attempt=1, after=0)
 
-        answers = await asyncio.gather(*(output._something_said(services, "a", wanted) for _ in range(50)))
+        answers = await asyncio.gather(*(output._something_said(services, Caller(), "a", wanted) for _ in range(50)))
 
         assert all(answers)
         assert (100, 1) == (busy.asked, busy.most)

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.di import Provide
 
-from offload_api import problems
+from offload_api import access, problems
 from offload_api.background import Background
-from offload_api.routes import events, files, health, jobs, output, schema, submitting, tasks
+from offload_api.routes import events, files, health, jobs, keys, output, schema, submitting, tasks
 from offload_api.services import Services
 
 
@@ -20,12 +20,15 @@ def create_app(services: Services) -> Litestar:
         async with Background(services):
             yield
 
-    return Litestar(
-        route_handlers=[each.router for each in (submitting, jobs, output, events, tasks, files, health, schema)],
+    app = Litestar(
+        route_handlers=[each.router for each in (submitting, jobs, output, events, tasks, files, keys, health, schema)],
         dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         lifespan=[running],
+        middleware=[access.admission(services.identify)],
         logging_config=None,
         openapi_config=None,
         request_max_body_size=None,  # each route keeps its own limit, while reading
     )
+    access.declared(app)  # raises where a route does not say what it needs
+    return app

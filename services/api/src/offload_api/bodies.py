@@ -1,14 +1,21 @@
 """Reads request bodies no further than their limit, and only in the form they are taken in."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from litestar import Request
 from litestar.types import Receive
 
-from offload_api.problems import malformed, too_large, unsupported_media_type
+from offload_api import strictness
+from offload_api.access import Caller
+from offload_api.problems import invalid, malformed, too_large, unsupported_media_type
+from offload_api.validation import field_errors
 
-AnyRequest = Request[Any, Any, Any]
+#: `auth` is who sends it; not there on a route that asks nobody.
+AnyRequest = Request[Any, Caller, Any]
+
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 async def read_json(request: AnyRequest, *, limit_bytes: int) -> bytes:
@@ -18,8 +25,25 @@ async def read_json(request: AnyRequest, *, limit_bytes: int) -> bytes:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise unsupported_media_type("Send the job as JSON, with Content-Type: application/json.")
+        raise unsupported_media_type("Send JSON, with Content-Type: application/json.")
     return b"".join([chunk async for chunk in chunks(request, limit_bytes=limit_bytes)])
+
+
+async def read_as(request: AnyRequest, kind: type[Body], *, limit_bytes: int) -> Body:
+    """Return a JSON body as a `kind`; no body at all is an empty object. Raises `Problem` 400, 413, 415 or 422."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        body = b"{}"
+    else:
+        body = await read_json(request, limit_bytes=limit_bytes)
+    strictness.require_sound(body)
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(f"The body is not JSON: {error}.") from None
+    if errors := field_errors(value, kind):
+        raise invalid(errors)
+    strictness.require_printable(body)
+    return msgspec.convert(value, kind)
 
 
 def chunks(request: AnyRequest, *, limit_bytes: int) -> AsyncIterator[bytes]:

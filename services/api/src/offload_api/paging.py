@@ -59,6 +59,7 @@ def read(request: AnyRequest) -> Page:
     if after is not None and not EARLIEST <= after <= LATEST:
         raise malformed(f"`created_after` is not between the years {EARLIEST.year} and {LATEST.year}.")
     wanted = Wanted(
+        tenant=request.auth.tenant,
         state=query.state or None,
         task=query.task or None,
         queue=query.queue or None,

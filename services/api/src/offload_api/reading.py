@@ -8,6 +8,7 @@ from http import HTTPStatus
 import msgspec
 from litestar import Response
 
+from offload_api.access import Caller
 from offload_api.bodies import AnyRequest
 from offload_api.headers import preferred_wait_seconds
 from offload_api.problems import Problem, not_found
@@ -28,17 +29,17 @@ def require_id(value: str, what: str) -> str:
     return value
 
 
-async def find_job(services: Services, job_id: str) -> Job:
-    """Return a job as it stands; raises `Problem` 404 or 410."""
-    job = await services.store.run(jobs.get, require_id(job_id, "job"))
+async def find_job(services: Services, caller: Caller, job_id: str) -> Job:
+    """Return a job of the caller's as it stands; raises `Problem` 404 or 410."""
+    job = await services.store.run(jobs.get, require_id(job_id, "job"), tenant=caller.tenant)
     if job is None:
-        raise await missing_job(services, job_id)
+        raise await missing_job(services, caller, job_id)
     return job
 
 
-async def missing_job(services: Services, job_id: str) -> Problem:
-    """Return the answer to the id of a job that is not there: 410 when it has been, and is expired, else 404."""
-    if not await services.store.run(deletion.has_expired, job_id):
+async def missing_job(services: Services, caller: Caller, job_id: str) -> Problem:
+    """Return the answer to the id of a job that the caller has not: 410 when it was there, and is expired, else 404."""
+    if not await services.store.run(deletion.has_expired, job_id, tenant=caller.tenant):
         return not_found("job")
     detail = "The job was kept for as long as its result_ttl_seconds said, and is there no more."
     return Problem(HTTPStatus.GONE, "expired", "The job has expired", detail)
@@ -51,13 +52,13 @@ async def await_job(
 
     `first` is the job as it stood when the request came. Raises `Problem` 404.
     """
-    first = job = await find_job(services, job_id)
+    first = job = await find_job(services, request.auth, job_id)
     clock = asyncio.get_running_loop().time
     end = clock() + preferred_wait_seconds(request.headers)
     while not settled(first, job) and (left := end - clock()) > 0:
         if not await services.watch.changed(job_id, job.version, seconds=left, receive=request.receive):
             break
-        job = await find_job(services, job_id)
+        job = await find_job(services, request.auth, job_id)
     return job
 
 

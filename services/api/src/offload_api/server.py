@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from ipaddress import ip_address
 
 import uvicorn
 from litestar import Litestar
@@ -56,7 +57,15 @@ def listening_socket(settings: ApiSettings) -> socket.socket:
     """Return a socket that listens where the settings say; raises `SettingsInvalid` when that cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"{settings.host} port {settings.port}"
         raise SettingsInvalid(f"cannot listen on {where}: {error.strerror or error}") from None
+    # What a name stands for is known only now; nobody is served yet.
+    if settings.auth == "loopback" and not ip_address(listening.getsockname()[0]).is_loopback:
+        listening.close()
+        raise SettingsInvalid(
+            f"will not serve everybody who reaches {settings.host}: set OFFLOAD_AUTH=keys to ask for API keys, "
+            "or OFFLOAD_AUTH=open when something else sees to it"
+        )
+    return listening

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from offload_api.access import Identify, anybody
 from offload_api.coalescing import Coalescer
 from offload_api.collecting import Collector
+from offload_api.keyring import Keyring
 from offload_api.publisher import Publisher
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
@@ -15,7 +17,8 @@ from offload_api.submissions import Submissions
 from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
-from offload_shared.store import jobs
+from offload_shared.keys import ApiKey
+from offload_shared.store import api_keys, jobs
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
 from offload_shared.store.sweeper import Sweeper
@@ -36,6 +39,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     additions: Coalescer[NewJob, Added]
     watch: JobWatch
     streams: Streams
+    keyring: Keyring
+    identify: Identify
     output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
@@ -56,6 +61,10 @@ def assemble(
     async def versions(job_ids: Sequence[str]) -> dict[str, int]:
         return await store.run(jobs.versions, job_ids)
 
+    async def find_keys(key_ids: Sequence[str]) -> dict[str, ApiKey]:
+        return await store.run(api_keys.find, key_ids)
+
+    keyring = Keyring(find_keys, answer_seconds=settings.store_answer_seconds)
     return Services(
         settings=settings,
         tasks=submissions.tasks,
@@ -68,5 +77,7 @@ def assemble(
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         streams=Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client),
+        keyring=keyring,
+        identify=keyring.identify if settings.auth == "keys" else anybody,
         output_turn=asyncio.Lock(),
     )

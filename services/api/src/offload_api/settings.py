@@ -1,6 +1,6 @@
 """The API's settings: what both services share, and what is the HTTP service's own."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -15,6 +15,8 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000  # 0: any that is free
+    #: Who is served: whoever is on this machine; whoever has a key; anybody.
+    auth: Literal["loopback", "keys", "open"] = "loopback"
     max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
     max_batch_bytes: Bytes = 4 * 1024 * 1024  # of many submitted together
     max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file

@@ -19,6 +19,7 @@ from offload_api.settings import ApiSettings
 from offload_api.validation import MOST_ERRORS, field_errors
 from offload_shared.ids import new_id
 from offload_shared.job import NewJob
+from offload_shared.keys import DEFAULT_TENANT
 from offload_shared.tasks.task import Task
 
 #: Between these every database, driver and time zone can hold a time.
@@ -80,7 +81,7 @@ class Submissions:
         self._decoder = msgspec.json.Decoder(self.union)
         self._batch_decoder = msgspec.json.Decoder(self.batch)
 
-    def decode(self, body: bytes, idempotency_key: str | None) -> NewJob:
+    def decode(self, body: bytes, idempotency_key: str | None, tenant: str = DEFAULT_TENANT) -> NewJob:
         """Return the job that a body describes; raises `Problem` 400, 404 or 422."""
         strictness.require_sound(body)
         try:
@@ -90,9 +91,9 @@ class Submissions:
         strictness.require_printable(body)
         if errors := list(_contradictions(submission)):
             raise invalid(errors)
-        return self._new_job(submission, idempotency_key)
+        return self._new_job(submission, idempotency_key, tenant)
 
-    def decode_batch(self, body: bytes, idempotency_key: str | None) -> list[NewJob]:
+    def decode_batch(self, body: bytes, idempotency_key: str | None, tenant: str = DEFAULT_TENANT) -> list[NewJob]:
         """Return the jobs that a batch describes; raises `Problem` 400 or 422.
 
         Each gets a key of its own, made of the batch's, and the whole batch's fingerprint: a repeat finds them all.
@@ -109,7 +110,7 @@ class Submissions:
             for error in _contradictions(each)
         ]:
             raise invalid(errors[:MOST_ERRORS])
-        made = [self._new_job(each, None) for each in batch.jobs]
+        made = [self._new_job(each, None, tenant) for each in batch.jobs]
         if idempotency_key is None:
             return made
         keys = hashlib.sha256(idempotency_key.encode()).hexdigest()
@@ -137,10 +138,11 @@ class Submissions:
                 errors = [FieldError("/task", "names no task there is")]
             yield from (FieldError(f"/jobs/{index}{error.pointer}", error.detail) for error in errors)
 
-    def _new_job(self, submission: Submission, idempotency_key: str | None) -> NewJob:
+    def _new_job(self, submission: Submission, idempotency_key: str | None, tenant: str) -> NewJob:
         task = self.tasks[str(submission.__struct_config__.tag)]
         return NewJob(
             id=new_id(),
+            tenant=tenant,
             task=task.name,
             task_version=task.version,
             queue=task.queue,

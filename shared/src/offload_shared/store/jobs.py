@@ -207,15 +207,18 @@ def stored_file(row: Row[Any]) -> StoredFile:
     return StoredFile(key=row.key, name=row.name, media_type=row.media_type, size=row.size, sha256=row.sha256)
 
 
-def result(database: Database, job_id: str) -> bytes | None:
-    """Return the JSON that the job's successful attempt returned, or None when there is none."""
-    succeeded = (attempt.c.job_id == job_id) & (attempt.c.outcome == "succeeded")
-    statement = select(attempt.c.result).where(succeeded)
+def result(database: Database, job_id: str, *, tenant: str = "") -> bytes | None:
+    """Return the JSON that the successful attempt of a tenant's job returned, or None when there is none."""
+    succeeded = (attempt.c.job_id == job_id) & (attempt.c.outcome == "succeeded") & (job.c.tenant == tenant)
+    statement = select(attempt.c.result).join(job).where(succeeded)
     return database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
 
 
 def versions(database: Database, job_ids: Sequence[str]) -> dict[str, int]:
-    """Return the version of each of these jobs: a cheap way to see which have changed."""
+    """Return the version of each of these jobs, whosoever: a cheap way to see which have changed.
+
+    Who asks on behalf of a client has read the job before, and does after, as its tenant's.
+    """
     statement = select(job.c.id, job.c.version).where(job.c.id.in_(job_ids))
     return database.read(lambda connection: {row.id: row.version for row in connection.execute(statement)})
 

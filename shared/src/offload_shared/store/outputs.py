@@ -49,11 +49,11 @@ def write(connection: Connection, lease: tuple[str, int], part: Output) -> None:
     connection.execute(delete(output).where(old))
 
 
-def read(database: Database, job_id: str, number: int, *, after: int = 0) -> Output:
-    """Return what is kept of an attempt's output after its first `after` bytes; empty when there is nothing."""
-    of_attempt = (output.c.job_id == job_id) & (output.c.attempt == number)
+def read(database: Database, job_id: str, number: int, *, after: int = 0, tenant: str = "") -> Output:
+    """Return what is kept of the output of an attempt of a tenant's job after its first `after` bytes, if anything."""
+    of_attempt = (output.c.job_id == job_id) & (output.c.attempt == number) & (job.c.tenant == tenant)
     fresh = of_attempt & (output.c.start + func.length(output.c.content) > after)
-    statement = select(output.c.start, output.c.content).where(fresh).order_by(output.c.start)
+    statement = select(output.c.start, output.c.content).join(job).where(fresh).order_by(output.c.start)
     rows = database.read(lambda connection: connection.execute(statement).all())
     start, content = after, bytearray()
     for row in rows:

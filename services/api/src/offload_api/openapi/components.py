@@ -8,6 +8,7 @@ import msgspec
 from offload_api.problems import ProblemDetails
 from offload_api.routes.files import FileView
 from offload_api.routes.health import Liveness, Readiness
+from offload_api.routes.keys import KeyList, MadeKey, NewKey, Rotation
 from offload_api.routes.tasks import TaskList, TaskView
 from offload_api.submissions import Submissions
 from offload_api.views import JobBatch, JobList, JobView
@@ -15,7 +16,11 @@ from offload_shared.tasks.task import Task
 
 Schema = dict[str, Any]
 
-ANSWERS = (ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList, Liveness, Readiness)
+ANSWERS = (
+    *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList, Liveness, Readiness),
+    *(MadeKey, KeyList),
+)
+BODIES = (NewKey, Rotation)
 
 
 def ref(name: str) -> Schema:
@@ -26,7 +31,7 @@ def ref(name: str) -> Schema:
 def schemas(submissions: Submissions, tasks: Mapping[str, Task]) -> dict[str, Schema]:
     """Return every schema by name: the answers, each task's payload and result, `Submission` and `Result`."""
     results = [task.result for task in tasks.values()]
-    kinds = list(dict.fromkeys((submissions.union, submissions.batch, *results, *ANSWERS)))
+    kinds = list(dict.fromkeys((submissions.union, submissions.batch, *results, *ANSWERS, *BODIES)))
     made, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     of = dict(zip(kinds, made, strict=True))
     return {

@@ -1,9 +1,12 @@
 """The OpenAPI 3.1 document of this API, with every task it knows."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from offload_api.access import Need
 from offload_api.openapi.components import schemas
 from offload_api.openapi.operations import HEADERS, PATHS, TEXT
+from offload_api.openapi.security import SCHEMES, secured
 from offload_api.services import Services
 
 VERSION = "1.0.0"  # of the HTTP contract
@@ -12,19 +15,21 @@ TAGS = {
     "jobs": "Submit work and follow it.",
     "files": "What jobs read and leave behind.",
     "tasks": "What can be submitted.",
+    "keys": "Who may do what.",
     "health": "For whoever runs the service.",
 }
 
 
-def document(services: Services) -> dict[str, Any]:
-    """Return the document."""
+def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) -> dict[str, Any]:
+    """Return the document; `needed` is what the routes ask of their callers, as `access.declared` returns it."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Offload", "version": VERSION, "description": DESCRIPTION, "license": {"name": "MIT"}},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        "paths": PATHS,
+        "paths": secured(PATHS, needed, required=services.settings.auth == "keys"),
         "components": {
+            "securitySchemes": SCHEMES,
             "schemas": schemas(services.submissions, services.tasks),
             "headers": {name: {"description": text, "schema": TEXT} for name, text in HEADERS.items()},
         },

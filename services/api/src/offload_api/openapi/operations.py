@@ -23,6 +23,8 @@ ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 #: What a status outside of success means; some addresses have a word of their own for it.
 PROBLEMS = {
     400: "The request is malformed.",
+    401: "A valid key is needed, in `Authorization: Bearer ...`.",
+    403: "The key does not allow it; `detail` names the scope that does.",
     404: "There is no such thing, or it is somebody else's.",
     409: "The job has ended otherwise.",
     410: "The job was kept for as long as its result_ttl_seconds said, and is there no more.",
@@ -52,6 +54,7 @@ HEADERS = {
     "Content-Range": "The bytes that are sent, and the size of the whole.",
     "Accept-Ranges": "`bytes`",
     "Content-Disposition": "The name to save the file by.",
+    "WWW-Authenticate": "`Bearer`, and what was wrong with the key, or which scope is needed.",
     "Repr-Digest": "The SHA-256 of the whole file (RFC 9530).",
 }
 
@@ -73,6 +76,7 @@ LAST_EVENT_ID = parameter("Last-Event-ID", "header", TEXT, "Of the last event th
 RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0-99`.")
 IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
+KEY_ID = parameter("key_id", "path", ID, "A key's id.")
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
 AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
@@ -285,6 +289,46 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(FILE_ID, RANGE, IF_RANGE, IF_NONE_MATCH),
         )
     ),
+    "/v1/keys": {
+        "post": operation(
+            "createKey",
+            "keys",
+            "Make an API key. Its secret is answered this one time.",
+            {201: answer("The key, with its secret.", ref("MadeKey"))},
+            *(400, 413, 415, 422, 503),
+            body={JSON: {"schema": ref("NewKey")}},
+        ),
+        **readable(
+            operation(
+                "listKeys",
+                "keys",
+                "List API keys, the newest first, without their secrets.",
+                {200: answer("The keys of your tenant; to the default tenant, all there are.", ref("KeyList"))},
+                503,
+            )
+        ),
+    },
+    "/v1/keys/{key_id}/rotate": {
+        "post": operation(
+            "rotateKey",
+            "keys",
+            "Give a key another secret. The present one is good for a while longer.",
+            {200: answer("The key, with its new secret.", ref("MadeKey"))},
+            *(400, 404, 413, 415, 422, 503),
+            parameters=(KEY_ID,),
+            body={JSON: {"schema": ref("Rotation")}},
+        ),
+    },
+    "/v1/keys/{key_id}": {
+        "delete": operation(
+            "revokeKey",
+            "keys",
+            "End a key for good. Other API processes take notice within 5 seconds.",
+            {204: answer("It is revoked.", None)},
+            *(404, 503),
+            parameters=(KEY_ID,),
+        ),
+    },
     "/v1/tasks": readable(
         operation(
             "listTasks",

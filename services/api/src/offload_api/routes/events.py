@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from offload_api.access import authorization, needs
 from offload_api.bodies import AnyRequest
 from offload_api.problems import Problem
 from offload_api.reading import etag, find_job
@@ -18,6 +19,7 @@ from offload_api.services import Services
 from offload_api.views import job_view
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Job
+from offload_shared.keys import Scope
 
 #: A comment is sent after so long without news: what lies between may close what says nothing.
 PING_SECONDS = 15.0
@@ -32,12 +34,12 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _log = logging.getLogger(__name__)
 
 
-@get("/v1/jobs/{job_id:str}/events")
+@get("/v1/jobs/{job_id:str}/events", opt=needs(Scope.READ))
 async def stream(
     request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]
 ) -> Stream | Response[None]:
     """Answer with each change of a job that the client does not know of, up to its end."""
-    job = await find_job(services, job_id)
+    job = await find_job(services, request.auth, job_id)
     known = request.headers.get("last-event-id", "").strip()
     if job.state.final and _id(job) == known:
         return Response(None, status_code=HTTPStatus.NO_CONTENT)  # which tells a browser to come no more
@@ -70,8 +72,9 @@ async def _next(services: Services, request: AnyRequest, job: Job) -> Job | None
     if not changed and not services.watch.closed:
         await asyncio.sleep(min(PAUSE_SECONDS, max(0.0, ends - clock())))
     try:
-        return await find_job(services, job.id)
-    except Problem:  # it was deleted
+        await services.identify(authorization(request.scope))
+        return await find_job(services, request.auth, job.id)
+    except Problem:  # it was deleted, or the key has been revoked
         return None
     except StoreUnavailable as error:
         _log.debug("an event stream goes on: %s", error)

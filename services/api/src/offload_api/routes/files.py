@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from offload_api.access import needs
 from offload_api.bodies import AnyRequest, chunks
 from offload_api.downloads import download
 from offload_api.filenames import cleaned, from_disposition
@@ -20,6 +21,7 @@ from offload_api.services import Services
 from offload_shared.errors import ArtifactsUnavailable, CommitUnknown, StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.job import StoredFile
+from offload_shared.keys import Scope
 from offload_shared.store import files as stored_files
 
 JSON = "application/json"
@@ -41,7 +43,7 @@ class FileView(msgspec.Struct, frozen=True, kw_only=True):
     href: str
 
 
-@post("/v1/files", status_code=HTTPStatus.CREATED)
+@post("/v1/files", status_code=HTTPStatus.CREATED, opt=needs(Scope.SUBMIT))
 async def upload(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Stream the body into the artifact storage; it is named in the store, and so there, only when it is whole."""
     media_type = _media_type(request)
@@ -50,7 +52,7 @@ async def upload(request: AnyRequest, services: NamedDependency[Services]) -> Re
     body = chunks(request, limit_bytes=services.settings.max_upload_bytes)
     size, sha256 = await services.artifacts.receive(key, body)
     stored = StoredFile(key=key, name=_name(request) or file_id, media_type=media_type, size=size, sha256=sha256)
-    await _record(services, file_id, stored)
+    await _record(services, file_id, stored, request.auth.tenant)
     view = FileView(
         id=file_id,
         name=stored.name,
@@ -63,9 +65,9 @@ async def upload(request: AnyRequest, services: NamedDependency[Services]) -> Re
     return Response(msgspec.json.encode(view), status_code=HTTPStatus.CREATED, media_type=JSON, headers=headers)
 
 
-async def _record(services: Services, file_id: str, stored: StoredFile) -> None:
+async def _record(services: Services, file_id: str, stored: StoredFile, tenant: str) -> None:
     try:
-        await services.store.run(stored_files.add_file, file_id, stored)
+        await services.store.run(stored_files.add_file, file_id, stored, tenant=tenant)
     except CommitUnknown:  # the row may be there: the bytes stay
         raise
     except StoreUnavailable:
@@ -91,26 +93,28 @@ def _name(request: AnyRequest) -> str:
     return cleaned(given or request.query_params.get("name", ""))
 
 
-@route("/v1/files/{file_id:str}", http_method=["GET", "HEAD"])
+@route("/v1/files/{file_id:str}", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def show(
     request: AnyRequest, services: NamedDependency[Services], file_id: FromPath[str]
 ) -> Response[None] | Stream:
     """Answer with an uploaded file."""
-    stored = await services.store.run(stored_files.get_file, require_id(file_id, "file"))
+    stored = await services.store.run(stored_files.get_file, require_id(file_id, "file"), tenant=request.auth.tenant)
     if stored is None:
         raise not_found("file")
     return await download(request, services.artifacts, stored)
 
 
-@route("/v1/jobs/{job_id:str}/artifacts/{name:str}", http_method=["GET", "HEAD"])
+@route("/v1/jobs/{job_id:str}/artifacts/{name:str}", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def artifact(
     request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str], name: FromPath[str]
 ) -> Response[None] | Stream:
     """Answer with a file that a job left behind."""
     require_id(job_id, "job")
-    stored = await services.store.run(stored_files.get_artifact, job_id, name) if name == cleaned(name) else None
+    stored = None
+    if name == cleaned(name):
+        stored = await services.store.run(stored_files.get_artifact, job_id, name, tenant=request.auth.tenant)
     if stored is None:
-        await find_job(services, job_id)  # which may have an answer of its own
+        await find_job(services, request.auth, job_id)  # which may have an answer of its own
         raise not_found("artifact")
     return await download(request, services.artifacts, stored)
 

@@ -7,6 +7,7 @@ import msgspec
 from litestar import Response, Router, route
 from litestar.di import NamedDependency
 
+from offload_api.access import OPEN
 from offload_api.services import Services
 from offload_shared.errors import StoreUnavailable
 from offload_shared.store.database import Database
@@ -28,13 +29,13 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     broker: Literal["ok", "unreachable", "embedded"]  # embedded: there is none, workers read the store
 
 
-@route("/live", http_method=["GET", "HEAD"])
+@route("/live", http_method=["GET", "HEAD"], opt=OPEN)
 async def live() -> Response[bytes]:
     """Answer, which is all there is to it."""
     return _answer(Liveness(), HTTPStatus.OK)
 
 
-@route("/ready", http_method=["GET", "HEAD"])
+@route("/ready", http_method=["GET", "HEAD"], opt=OPEN)
 async def ready(services: NamedDependency[Services]) -> Response[bytes]:
     """Answer 200 when jobs can be accepted, 503 when not."""
     try:

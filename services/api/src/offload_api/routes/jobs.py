@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from offload_api import paging
+from offload_api.access import needs
 from offload_api.bodies import AnyRequest
 from offload_api.headers import matches, preferred_wait_seconds
 from offload_api.problems import Problem
@@ -26,12 +27,13 @@ from offload_api.routes.submitting import retry, submit
 from offload_api.services import Services
 from offload_api.views import JobList, job_summary
 from offload_shared.job import Job, JobState, error_body
+from offload_shared.keys import Scope
 from offload_shared.store import deletion, jobs, listing
 from offload_shared.store.deletion import DeleteAnswer
 from offload_shared.store.jobs import CancelAnswer
 
 
-@route("/", http_method=["GET", "HEAD"])
+@route("/", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with a page of jobs, the newest first."""
     query = paging.read(request)
@@ -45,7 +47,7 @@ async def index(request: AnyRequest, services: NamedDependency[Services]) -> Res
     return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
-@route("/{job_id:str}", http_method=["GET", "HEAD"])
+@route("/{job_id:str}", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def show(
     request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]
 ) -> Response[bytes] | Response[None]:
@@ -63,7 +65,7 @@ async def show(
     return shown(job, HTTPStatus.OK, headers)
 
 
-@route("/{job_id:str}/result", http_method=["GET", "HEAD"])
+@route("/{job_id:str}/result", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def result(
     request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]
 ) -> Response[bytes] | Response[None]:
@@ -74,19 +76,19 @@ async def result(
         raise _no_result(job, headers)
     if matches(request.headers, etag(job)):
         return Response(None, status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    stored = await services.store.run(jobs.result, job_id)
+    stored = await services.store.run(jobs.result, job_id, tenant=request.auth.tenant)
     if stored is None:
-        raise await missing_job(services, job_id)
+        raise await missing_job(services, request.auth, job_id)
     return Response(stored, media_type=JSON, headers=headers)
 
 
-@post("/{job_id:str}/cancel", status_code=HTTPStatus.OK)
-async def cancel(services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
+@post("/{job_id:str}/cancel", status_code=HTTPStatus.OK, opt=needs(Scope.CANCEL))
+async def cancel(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
     """Cancel a queued job at once, or ask for the end of a running one."""
-    answer = await services.store.run(jobs.cancel, require_id(job_id, "job"))
+    answer = await services.store.run(jobs.cancel, require_id(job_id, "job"), tenant=request.auth.tenant)
     if answer is CancelAnswer.NOT_FOUND:
-        raise await missing_job(services, job_id)
-    job = await find_job(services, job_id)
+        raise await missing_job(services, request.auth, job_id)
+    job = await find_job(services, request.auth, job_id)
     headers = job_headers(job)
     if answer is CancelAnswer.FINISHED:
         detail = f"The job has {job.state.value} already; what has ended is not cancelled."
@@ -107,12 +109,12 @@ def _no_result(job: Job, headers: dict[str, str]) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, "result-not-ready", "No result yet", detail, headers=headers)
 
 
-@delete("/{job_id:str}", status_code=HTTPStatus.NO_CONTENT)
-async def remove(services: NamedDependency[Services], job_id: FromPath[str]) -> None:
+@delete("/{job_id:str}", status_code=HTTPStatus.NO_CONTENT, opt=needs(Scope.CANCEL))
+async def remove(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> None:
     """Remove a job that has ended; its files go soon after it."""
-    answer = await services.store.run(deletion.delete_job, require_id(job_id, "job"))
+    answer = await services.store.run(deletion.delete_job, require_id(job_id, "job"), tenant=request.auth.tenant)
     if answer is DeleteAnswer.NOT_FOUND:
-        raise await missing_job(services, job_id)
+        raise await missing_job(services, request.auth, job_id)
     if answer is DeleteAnswer.NOT_FINAL:
         raise not_finished()
 

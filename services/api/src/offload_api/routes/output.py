@@ -10,6 +10,7 @@ from litestar import Response, Router, route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from offload_api.access import Caller, needs
 from offload_api.bodies import AnyRequest
 from offload_api.downloads import NEVER_A_PAGE
 from offload_api.headers import preferred_wait_seconds
@@ -18,6 +19,7 @@ from offload_api.reading import find_job, retry_seconds, wait_headers
 from offload_api.services import Services
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Job, JobState, Output
+from offload_shared.keys import Scope
 from offload_shared.store import outputs
 
 #: Output does not change its job's version, which `JobWatch` sees to, and workers store it about once a second.
@@ -52,7 +54,7 @@ class Sight(msgspec.Struct, frozen=True):
         return self.job.state is JobState.RUNNING and self.job.attempt == self.attempt
 
 
-@route("/v1/jobs/{job_id:str}/output", http_method=["GET", "HEAD"])
+@route("/v1/jobs/{job_id:str}/output", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def show(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
     """Answer with the bytes as they were written; with `Prefer: wait`, as soon as there are some."""
     wanted = Wanted(attempt=_count(request, "attempt"), after=_count(request, "after"))
@@ -80,34 +82,37 @@ def _headers(request: AnyRequest, sight: Sight) -> dict[str, str]:
 async def _await_output(services: Services, request: AnyRequest, job_id: str, wanted: Wanted) -> Sight:
     clock = asyncio.get_running_loop().time
     end = clock() + preferred_wait_seconds(request.headers)
-    sight = await _look(services, job_id, wanted)
+    sight = await _look(services, request.auth, job_id, wanted)
     while sight.growing and not sight.output.content and (left := end - clock()) > 0:
         # The client stays with the attempt it came to: the bytes of the next one are counted from 0 again.
         wanted = Wanted(attempt=sight.attempt, after=wanted.after)
-        news = partial(_something_said, services, job_id, wanted)
+        news = partial(_something_said, services, request.auth, job_id, wanted)
         receive = request.receive
         if not await services.watch.changed(job_id, sight.job.version, seconds=left, receive=receive, news=news):
             break
-        sight = await _look(services, job_id, wanted)
+        sight = await _look(services, request.auth, job_id, wanted)
     return sight
 
 
-async def _look(services: Services, job_id: str, wanted: Wanted) -> Sight:
+async def _look(services: Services, caller: Caller, job_id: str, wanted: Wanted) -> Sight:
     # The job first: were it read last, it could have ended since, and its last words be missing from a final answer.
-    job = await find_job(services, job_id)
+    job = await find_job(services, caller, job_id)
     attempt = wanted.attempt or job.attempt
     if attempt > job.attempt:
         raise not_found("attempt")
-    return Sight(job, attempt, await services.store.run(outputs.read, job_id, attempt, after=wanted.after))
+    output = await services.store.run(outputs.read, job_id, attempt, after=wanted.after, tenant=caller.tenant)
+    return Sight(job, attempt, output)
 
 
-async def _something_said(services: Services, job_id: str, wanted: Wanted) -> bool:
+async def _something_said(services: Services, caller: Caller, job_id: str, wanted: Wanted) -> bool:
     while True:
         await asyncio.sleep(POLL_SECONDS)
         async with services.output_turn:
             await asyncio.sleep(PAUSE_SECONDS)
             try:
-                output = await services.store.run(outputs.read, job_id, wanted.attempt, after=wanted.after)
+                output = await services.store.run(
+                    outputs.read, job_id, wanted.attempt, after=wanted.after, tenant=caller.tenant
+                )
             except StoreUnavailable as error:
                 _log.debug("waiting goes on: %s", error)
                 continue

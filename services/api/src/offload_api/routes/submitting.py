@@ -10,6 +10,7 @@ from litestar import Response, Router, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from offload_api.access import Caller, needs
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
 from offload_api.problems import Problem
@@ -21,6 +22,7 @@ from offload_shared.errors import StoreUnavailable
 from offload_shared.failpoints import Point
 from offload_shared.ids import new_id
 from offload_shared.job import Hint, Job, JobState, NewJob
+from offload_shared.keys import Scope
 from offload_shared.store import jobs, listing
 from offload_shared.store.jobs import Added, RetryRefusal
 
@@ -29,40 +31,44 @@ LARGE_BODY_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-@post("/", status_code=HTTPStatus.ACCEPTED)
+@post("/", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
 async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store a job and answer 202 once it is committed, never before."""
     body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
-    new = await _decoded(services.submissions.decode, body, idempotency_key(request.headers))
-    return await _accepted(services, new, await services.additions.submit(new))
+    new = await _decoded(services.submissions.decode, body, idempotency_key(request.headers), request.auth.tenant)
+    return await _accepted(services, request.auth, new, await services.additions.submit(new))
 
 
-@post("/{job_id:str}/retry", status_code=HTTPStatus.ACCEPTED)
+@post("/{job_id:str}/retry", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
 async def retry(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
     """Store a job with the payload and options of one that has ended."""
     key = idempotency_key(request.headers)
     parent = require_id(job_id, "job")
     renewed = services.submissions.renewed
-    retried = await services.store.run(jobs.retry, parent, new_id=new_id(), idempotency_key=key, renewed=renewed)
+    retried = await services.store.run(
+        jobs.retry, parent, new_id=new_id(), idempotency_key=key, renewed=renewed, tenant=request.auth.tenant
+    )
     if retried is RetryRefusal.NOT_FOUND:
-        raise await missing_job(services, parent)
+        raise await missing_job(services, request.auth, parent)
     if isinstance(retried, RetryRefusal):
         raise not_finished()
-    return await _accepted(services, *retried)
+    return await _accepted(services, request.auth, *retried)
 
 
-@post("/v1/jobs:batch", status_code=HTTPStatus.ACCEPTED)
+@post("/v1/jobs:batch", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
 async def submit_batch(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
-    new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers))
+    new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
     added = await services.store.run(jobs.add_all, new)
     if added is None:
         raise _reused_key()
     fresh = {each.id: each for each, answer in zip(new, added, strict=True) if not answer.replayed}
     _hint(services, *fresh.values())
     earlier = [answer.id for answer in added if answer.replayed]
-    known = {job.id: job for job in await services.store.run(listing.named, earlier)} if earlier else {}
+    tenant = request.auth.tenant
+    named = await services.store.run(listing.named, earlier, tenant=tenant) if earlier else []
+    known = {job.id: job for job in named}
     if any(job_id not in known for job_id in earlier):
         raise StoreUnavailable("a job of a repeated batch was removed just now")
     made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
@@ -71,16 +77,18 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)
 
 
-async def _decoded(decode: Callable[[bytes, str | None], T], body: bytes, key: str | None) -> T:
+async def _decoded(decode: Callable[[bytes, str | None, str], T], body: bytes, key: str | None, tenant: str) -> T:
     # To look into a large body takes a while, during which the others are to be answered.
-    return await asyncio.to_thread(decode, body, key) if len(body) > LARGE_BODY_BYTES else decode(body, key)
+    if len(body) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(decode, body, key, tenant)
+    return decode(body, key, tenant)
 
 
-async def _accepted(services: Services, new: NewJob, added: Added) -> Response[bytes]:
+async def _accepted(services: Services, caller: Caller, new: NewJob, added: Added) -> Response[bytes]:
     if added.conflict:
         raise _reused_key()
     if added.replayed:
-        job = await find_job(services, added.id)
+        job = await find_job(services, caller, added.id)
     else:
         job = _job_as_added(new, added)
         _hint(services, new)

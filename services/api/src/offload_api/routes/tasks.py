@@ -7,10 +7,12 @@ from litestar import Response, Router, route
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from offload_api.access import needs
 from offload_api.bodies import AnyRequest
 from offload_api.caching import cacheable
 from offload_api.services import Services
 from offload_api.submissions import unknown_task
+from offload_shared.keys import Scope
 from offload_shared.tasks.task import RunsIn, Task
 
 
@@ -62,14 +64,14 @@ def task_view(task: Task) -> TaskView:
     )
 
 
-@route("/", http_method=["GET", "HEAD"])
+@route("/", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes | None]:
     """Answer with every task."""
     views = [task_view(task) for _, task in sorted(services.tasks.items())]
     return cacheable(request, msgspec.json.encode(TaskList(views)))
 
 
-@route("/{name:str}", http_method=["GET", "HEAD"])
+@route("/{name:str}", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def show(request: AnyRequest, services: NamedDependency[Services], name: FromPath[str]) -> Response[bytes | None]:
     """Answer with one task."""
     if name not in services.tasks:

@@ -1,0 +1,109 @@
+"""Who may do what: each route says what it needs, and each request is held to that before anything of it is read."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.types import ASGIApp, Receive, Send
+from litestar.types import Scope as Connection
+
+from offload_api.problems import Problem
+from offload_shared.keys import DEFAULT_TENANT, Scope
+
+NEEDS = "needs"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sends a request: on whose behalf, by which key (None: no keys are asked for), and what that allows."""
+
+    tenant: str = DEFAULT_TENANT
+    key_id: str | None = None
+    scopes: frozenset[Scope] = frozenset(Scope)
+
+    @property
+    def operator(self) -> bool:
+        """Whether this is an administrator of the whole installation: one of the default tenant."""
+        return self.tenant == DEFAULT_TENANT and Scope.ADMIN in self.scopes
+
+    @property
+    def administered(self) -> str | None:
+        """The tenant whose keys and trail an administrator reaches; None: every tenant's."""
+        return None if self.operator else self.tenant
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a route asks of its caller: a scope; and with `operator`, to be of the default tenant as well."""
+
+    scope: Scope
+    operator: bool = False
+
+
+#: Finds out who sends a request, from its Authorization headers; raises `Problem` 401.
+Identify = Callable[[list[bytes]], Awaitable[Caller]]
+
+#: A route that asks for no key: `opt=OPEN`.
+OPEN: Mapping[str, Any] = {NEEDS: None}
+#: What is asked of whoever comes to a route that says nothing.
+_STRICTEST = Need(Scope.ADMIN, operator=True)
+
+
+def needs(scope: Scope, *, operator: bool = False) -> Mapping[str, Any]:
+    """Return what a route says to ask for a scope: `opt=needs(Scope.READ)`."""
+    return {NEEDS: Need(scope, operator)}
+
+
+def declared(app: Litestar) -> dict[tuple[str, str], Need | None]:
+    """Return what each route needs, by its path and its method in lower case; raises `LookupError` for one unsaid."""
+    found = {}
+    for route in app.routes:
+        for handler in getattr(route, "route_handlers", None) or [route.route_handler]:  # type: ignore[union-attr]
+            for method in getattr(handler, "http_methods", {"GET"}) - {"OPTIONS"}:
+                if NEEDS not in handler.opt:
+                    raise LookupError(f"{method} {route.path_format} does not say what it needs")
+                found[route.path_format, method.lower()] = handler.opt[NEEDS]
+    return found
+
+
+async def anybody(_: list[bytes]) -> Caller:
+    """Identify everybody as one who may do all, where no keys are asked for."""
+    return _ANYBODY
+
+
+_ANYBODY = Caller()
+
+
+def admission(identify: Identify) -> Callable[[ASGIApp], ASGIApp]:
+    """Return the middleware that lets through what its caller may do; the routes find the caller as `request.auth`."""
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def admitted(connection: Connection, receive: Receive, send: Send) -> None:
+            need = connection["route_handler"].opt.get(NEEDS, _STRICTEST)
+            if need is not None and connection.get("method") != "OPTIONS":
+                caller = await identify(authorization(connection))
+                _require(need, caller)
+                connection["auth"] = caller
+            await app(connection, receive, send)
+
+        return admitted
+
+    return around
+
+
+def authorization(connection: Connection) -> list[bytes]:
+    """Return a request's Authorization headers, of which there should be one."""
+    return [value for name, value in connection["headers"] if name == b"authorization"]
+
+
+def _require(need: Need, caller: Caller) -> None:
+    if need.scope not in caller.scopes:
+        raise forbidden(f"This needs a key with the scope `{need.scope}`.", scope=need.scope)
+    if need.operator and not caller.operator:
+        raise forbidden(f"This needs a key of the default tenant with the scope `{need.scope}`.", scope=need.scope)
+
+
+def forbidden(detail: str, *, scope: Scope) -> Problem:
+    """Return the answer to a caller who may not do this, and to whom the scope would have to be granted."""
+    headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    return Problem(HTTPStatus.FORBIDDEN, "forbidden", "This key does not allow it", detail, headers=headers)

@@ -1,0 +1,72 @@
+"""Every route says what it asks of its caller, and the OpenAPI document says the same."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Litestar, get
+from openapi_spec_validator import validate
+
+from offload_api import access
+from offload_api.access import Need
+from offload_api.app import create_app
+from offload_api.openapi.document import document
+from offload_api.services import Services, assemble
+from offload_api.settings import ApiSettings
+from offload_shared.artifacts import Artifacts
+from offload_shared.keys import Scope
+from offload_shared.store.database import Database
+from offload_shared.tasks import registry
+
+#: Addresses that anybody may ask, in every case.
+ASKED_BY_ANYBODY = {"/", "/health/live", "/health/ready", "/schema/openapi.json"}
+
+
+def services(folder: Path, **settings: Any) -> Services:
+    database = Database(f"sqlite:///{folder / 'offload.db'}")
+    return assemble(ApiSettings(**settings), registry(), database, Artifacts(folder.as_uri()), None)
+
+
+def test_every_route_says_what_it_needs_and_few_need_nothing(tmp_path: Path) -> None:
+    declared = access.declared(create_app(services(tmp_path)))
+
+    assert {path for (path, _), need in declared.items() if need is None} == ASKED_BY_ANYBODY
+    assert Need(Scope.SUBMIT) == declared["/v1/jobs", "post"]
+    assert Need(Scope.READ) == declared["/v1/jobs", "get"]
+    assert Need(Scope.CANCEL) == declared["/v1/jobs/{job_id}", "delete"]
+    assert Need(Scope.ADMIN) == declared["/v1/keys", "post"]
+
+
+def test_a_route_that_does_not_say_what_it_needs_is_found_at_the_start() -> None:
+    @get("/forgotten")
+    async def forgotten() -> None: ...
+
+    with pytest.raises(LookupError, match="GET /forgotten does not say what it needs"):
+        access.declared(Litestar([forgotten], openapi_config=None))
+
+
+def test_what_a_route_changes_needs_more_than_to_read(tmp_path: Path) -> None:
+    declared = access.declared(create_app(services(tmp_path)))
+
+    assert not [key for key, need in declared.items() if key[1] not in ("get", "head") and need == Need(Scope.READ)]
+
+
+@pytest.mark.parametrize("auth", ["loopback", "keys"])
+def test_the_document_names_what_each_operation_needs(tmp_path: Path, auth: str) -> None:
+    made = services(tmp_path, auth=auth)
+    declared = access.declared(create_app(made))
+
+    told = msgspec.json.decode(msgspec.json.encode(document(made, declared)))
+
+    validate(told)
+    assert {"type": "http", "scheme": "bearer"}.items() <= told["components"]["securitySchemes"]["key"].items()
+    for path, item in told["paths"].items():
+        for method, operation in item.items():
+            need = declared[path, method]
+            if need is None:
+                assert ([], False) == (operation["security"], "401" in operation["responses"])
+                continue
+            expected = [{"key": [need.scope]}]
+            assert operation["security"] == (expected if auth == "keys" else [{}, *expected])
+            assert {"401", "403"} <= operation["responses"].keys()
