@@ -16,7 +16,6 @@ from tests.acceptance.stack import until
 from tests.api import STORES, Api, Headers, api_on, problem, running_api
 from tests.integration.test_api_jobs import UNKNOWN_ID
 
-
 ECHO: dict[str, Any] = {"task": "echo", "payload": {}}
 
 
@@ -178,7 +177,9 @@ def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OFFLOAD_")}
     environment |= {f"OFFLOAD_{name.upper()}": value for name, value in settings.items()}
     binary = Path(sys.executable).with_name("offload-api")
-    return subprocess.run([binary, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [binary, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 class TestCommands:

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar
-from litestar.types import ASGIApp, Receive, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 from litestar.types import Scope as Connection
 
 from offload_api.problems import Problem
+from offload_api.rates import RateLimiter
 from offload_shared.keys import DEFAULT_TENANT, Scope
 
 NEEDS = "needs"
@@ -74,7 +75,7 @@ async def anybody(_: list[bytes]) -> Caller:
 _ANYBODY = Caller()
 
 
-def admission(identify: Identify) -> Callable[[ASGIApp], ASGIApp]:
+def admission(identify: Identify, limiter: RateLimiter | None) -> Callable[[ASGIApp], ASGIApp]:
     """Return the middleware that lets through what its caller may do; the routes find the caller as `request.auth`."""
 
     def around(app: ASGIApp) -> ASGIApp:
@@ -82,6 +83,8 @@ def admission(identify: Identify) -> Callable[[ASGIApp], ASGIApp]:
             need = connection["route_handler"].opt.get(NEEDS, _STRICTEST)
             if need is not None and connection.get("method") != "OPTIONS":
                 caller = await identify(authorization(connection))
+                if limiter is not None:
+                    send = _with_headers(send, await limiter.spend(caller.tenant))
                 _require(need, caller)
                 connection["auth"] = caller
             await app(connection, receive, send)
@@ -89,6 +92,17 @@ def admission(identify: Identify) -> Callable[[ASGIApp], ASGIApp]:
         return admitted
 
     return around
+
+
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    added = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return sending
 
 
 def authorization(connection: Connection) -> list[bytes]:

@@ -25,7 +25,7 @@ def create_app(services: Services) -> Litestar:
         dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         lifespan=[running],
-        middleware=[access.admission(services.identify)],
+        middleware=[access.admission(services.identify, services.limiter)],
         logging_config=None,
         openapi_config=None,
         request_max_body_size=None,  # each route keeps its own limit, while reading

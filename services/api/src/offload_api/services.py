@@ -1,7 +1,7 @@
 """What the routes work with, put together once at the start."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from offload_api.coalescing import Coalescer
 from offload_api.collecting import Collector
 from offload_api.keyring import Keyring
 from offload_api.publisher import Publisher
+from offload_api.rates import RateLimiter
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
@@ -18,9 +19,10 @@ from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
 from offload_shared.keys import ApiKey
-from offload_shared.store import api_keys, jobs
+from offload_shared.store import api_keys, jobs, rates
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
+from offload_shared.store.rates import Grant
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import Task
 
@@ -41,6 +43,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     keyring: Keyring
     identify: Identify
+    limiter: RateLimiter | None
     output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
@@ -56,7 +59,7 @@ def assemble(
     store = Store(database, threads=settings.store_threads, answer_seconds=settings.store_answer_seconds)
 
     async def add(new: Sequence[NewJob]) -> Sequence[Added]:
-        return await store.run(jobs.add, new)
+        return await store.run(jobs.add, new, max_queued=settings.max_queued)
 
     async def versions(job_ids: Sequence[str]) -> dict[str, int]:
         return await store.run(jobs.versions, job_ids)
@@ -64,6 +67,13 @@ def assemble(
     async def find_keys(key_ids: Sequence[str]) -> dict[str, ApiKey]:
         return await store.run(api_keys.find, key_ids)
 
+    async def take(wanted: Mapping[str, int]) -> dict[str, Grant]:
+        return await store.run(rates.take, wanted, per_window=settings.max_requests_per_minute)
+
+    limiter = None
+    if settings.max_requests_per_minute:
+        answer_seconds = settings.store_answer_seconds
+        limiter = RateLimiter(take, per_window=settings.max_requests_per_minute, answer_seconds=answer_seconds)
     keyring = Keyring(find_keys, answer_seconds=settings.store_answer_seconds)
     return Services(
         settings=settings,
@@ -79,5 +89,6 @@ def assemble(
         streams=Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client),
         keyring=keyring,
         identify=keyring.identify if settings.auth == "keys" else anybody,
+        limiter=limiter,
         output_turn=asyncio.Lock(),
     )

@@ -1,5 +1,6 @@
 """What the API does with jobs: adds them, reads them, cancels them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
+from offload_shared.store import quotas
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
 from offload_shared.store.endings import finished_now
@@ -26,46 +28,63 @@ class Added(msgspec.Struct, frozen=True):
     id: str
     replayed: bool = False
     conflict: bool = False  # the key belongs to another body: nothing was added
+    refused: bool = False  # the tenant has as many jobs queued as it may: nothing was added
     created_at: datetime | None = None  # of a job added just now, by the store's clock
     run_at: datetime | None = None
 
 
-def add(database: Database, jobs: Sequence[NewJob]) -> list[Added]:
-    """Add jobs in one transaction, none twice for one idempotency key; answers in their order."""
+def add(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> list[Added]:
+    """Add jobs in one transaction, none twice for one idempotency key; answers in their order.
+
+    `max_queued` is how many jobs a tenant may have queued, 0 for any number.
+    """
 
     def work(connection: Connection) -> list[Added]:
-        return _add(database, connection, jobs)
+        return _add(database, connection, jobs, max_queued)
 
     return database.write(work)
 
 
-def add_all(database: Database, jobs: Sequence[NewJob]) -> list[Added] | None:
-    """Add jobs in one transaction, or none and return None when the key of one belongs to another body."""
+def add_all(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> list[Added]:
+    """Add jobs as `add` does, or none of them when the answer to one is `conflict` or `refused`."""
 
     def work(connection: Connection) -> list[Added]:
-        answers = _add(database, connection, jobs)
-        if any(answer.conflict for answer in answers):
-            raise _Conflict
+        answers = _add(database, connection, jobs, max_queued)
+        if any(answer.conflict or answer.refused for answer in answers):
+            raise _Undone(answers)
         return answers
 
     try:
         return database.write(work)
-    except _Conflict:
-        return None
+    except _Undone as undone:
+        return undone.answers
 
 
-class _Conflict(Exception):  # noqa: N818 - undoes a transaction
-    pass
+class _Undone(Exception):  # noqa: N818 - undoes a transaction
+    def __init__(self, answers: list[Added]) -> None:
+        super().__init__()
+        self.answers = answers
 
 
-def _add(database: Database, connection: Connection, jobs: Sequence[NewJob]) -> list[Added]:
-    rows = connection.execute(_insert(database), [_row(new) for new in sorted(jobs, key=_key_order)])
-    added = {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
+def _add(database: Database, connection: Connection, jobs: Sequence[NewJob], max_queued: int = 0) -> list[Added]:
+    admitted = quotas.admit(connection, jobs, max_queued) if max_queued else jobs
+    added = _inserted(database, connection, admitted, limited=max_queued > 0)
+    if max_queued:
+        quotas.spend(connection, Counter(new.tenant for new in admitted if new.id in added))
     if tags := [{"name": name, "job_id": new.id} for new in jobs if new.id in added for name in new.tags]:
         connection.execute(insert(tag), tags)
     # Two jobs of one call may carry one key: the second finds the first.
     earlier = _earlier(connection, [new for new in jobs if new.id not in added])
-    return [added.get(new.id) or _replayed(new, earlier.get((new.tenant, new.idempotency_key))) for new in jobs]
+    kept_out = {new.id for new in jobs} - {new.id for new in admitted} if max_queued else set[str]()
+    return [added.get(new.id) or _not_added(new, earlier, refused=new.id in kept_out) for new in jobs]
+
+
+def _inserted(database: Database, connection: Connection, jobs: Sequence[NewJob], *, limited: bool) -> dict[str, Added]:
+    if not jobs:
+        return {}
+    values = [_row(new, limited=limited) for new in sorted(jobs, key=_key_order)]
+    rows = connection.execute(_insert(database), values)
+    return {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
 
 
 def _key_order(new: NewJob) -> tuple[str, str]:
@@ -81,7 +100,7 @@ def _insert(database: Database) -> Any:
     return insert_into(job).values(values).on_conflict_do_nothing().returning(job.c.id, job.c.created_at, job.c.run_at)
 
 
-def _row(new: NewJob) -> dict[str, Any]:
+def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
     return {
         "id": new.id,
         "tenant": new.tenant,
@@ -109,6 +128,7 @@ def _row(new: NewJob) -> dict[str, Any]:
         "hint_delay": new.delay_seconds or FIRST_HINT_SECONDS,
         "tags": msgspec.json.encode(new.tags).decode() if new.tags else None,
         "parent_id": new.parent_id,
+        "quota": new.tenant if limited else None,
         "result_ttl_seconds": new.result_ttl_seconds,
     }
 
@@ -123,7 +143,10 @@ def _earlier(connection: Connection, repeated: Sequence[NewJob]) -> Mapping[tupl
     return {(row.tenant, row.idempotency_key): row for row in rows.all()}
 
 
-def _replayed(new: NewJob, earlier: Any) -> Added:
+def _not_added(new: NewJob, known: Mapping[tuple[str, str | None], Any], *, refused: bool) -> Added:
+    earlier = known.get((new.tenant, new.idempotency_key))
+    if earlier is None and refused:
+        return Added(new.id, refused=True)
     if earlier is None:
         raise StoreUnavailable("the job of this key was removed just now")
     same = bool(earlier.fingerprint == new.fingerprint)
@@ -270,6 +293,7 @@ def retry(
     renewed: Callable[[NewJob], NewJob],
     tenant: str = "",
     idempotency_key: str | None = None,
+    max_queued: int = 0,
 ) -> tuple[NewJob, Added] | RetryRefusal:
     """Add a job with the payload and the options of one that has ended, its times excepted.
 
@@ -285,7 +309,7 @@ def retry(
         if not JobState(row.state).final:
             return RetryRefusal.NOT_FINAL
         new = renewed(_again(row, new_id, idempotency_key))
-        [added] = _add(database, connection, [new])
+        [added] = _add(database, connection, [new], max_queued)
         return new, added
 
     return database.write(work)

@@ -65,6 +65,7 @@ job = Table(
     Column("tags", Text),  # a JSON list, to show; the table `tag` is what they are found by
     Column("result_ttl_seconds", Double),  # how long the job is kept once it has ended; None: until it is deleted
     Column("expires_at", UtcDateTime),  # when that is over; None also while the job has not ended
+    Column("quota", String(64)),  # the tenant whose queued jobs it counts among; None where there is no limit of them
     Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
@@ -95,6 +96,10 @@ _rare = text("state IN ('failed', 'cancelled')")
 Index("ix_job_rare_ends", job.c.tenant, job.c.state, job.c.id, postgresql_where=_rare, sqlite_where=_rare)
 _expires = job.c.expires_at.is_not(None)
 Index("ix_job_expires_at", job.c.expires_at, postgresql_where=_expires, sqlite_where=_expires)
+
+# Where there is no limit it is empty, and costs nothing to keep.
+_counted = text("state = 'queued' AND quota IS NOT NULL")
+Index("ix_job_quota", job.c.quota, postgresql_where=_counted, sqlite_where=_counted)
 
 #: One row a tag of a job.
 tag = Table(
@@ -188,4 +193,22 @@ api_key = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+)
+
+#: One row a tenant that has submitted under a limit of queued jobs.
+quota = Table(
+    "quota",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("room", Integer, nullable=False),  # for so many more jobs
+    Column("most", Integer, nullable=False),  # the limit it was counted for
+    Column("counted_at", UtcDateTime, nullable=False),
+)
+
+#: One row a tenant that has sent requests under a limit of their rate.
+rate = Table(
+    "rate",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("full_at", UtcDateTime, nullable=False),  # when its whole quota is there again
 )

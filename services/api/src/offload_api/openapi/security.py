@@ -1,4 +1,4 @@
-"""What OpenAPI says of keys: taken from what the routes themselves ask for."""
+"""What OpenAPI says of keys and of limits: taken from what the routes themselves ask for."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from offload_api.problems import MEDIA_TYPE as PROBLEM
 
 #: Named in the scheme's place by each operation, with the scope that it needs.
 NAME = "key"
+
+CHALLENGE = ("WWW-Authenticate",)
+LIMITED = ("Retry-After", "RateLimit", "RateLimit-Policy")
 
 SCHEMES: dict[str, Schema] = {
     NAME: {
@@ -24,7 +27,10 @@ SCHEMES: dict[str, Schema] = {
 def secured(
     paths: Mapping[str, dict[str, Any]], needed: Mapping[tuple[str, str], Need | None], *, required: bool
 ) -> dict[str, dict[str, Any]]:
-    """Return the operations, each with what it asks of its caller; where keys are not `required`, none will do too."""
+    """Return the operations, each with what it asks of its caller; where keys are not `required`, none will do too.
+
+    Whoever is known may also send too many requests.
+    """
     return {
         path: {
             method: _secured(operation, needed.get((path, method)), required=required)
@@ -39,7 +45,8 @@ def _secured(operation: Schema, need: Need | None, *, required: bool) -> Schema:
         return {**operation, "security": []}
     problem = ref("ProblemDetails")
     refused = {
-        str(status): answer(PROBLEMS[status], problem, "WWW-Authenticate", media_type=PROBLEM) for status in (401, 403)
+        str(status): answer(PROBLEMS[status], problem, *headers, media_type=PROBLEM)
+        for status, headers in ((401, CHALLENGE), (403, CHALLENGE), (429, LIMITED))
     }
     if operation["operationId"].startswith("head"):
         refused = {status: {k: v for k, v in each.items() if k != "content"} for status, each in refused.items()}

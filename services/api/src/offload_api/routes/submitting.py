@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from offload_api.access import Caller, needs
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
-from offload_api.problems import Problem
+from offload_api.problems import RETRY_SECONDS, Problem
 from offload_api.reading import JSON, find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
 from offload_api.services import Services
 from offload_api.views import JobBatch, job_path, job_summary
@@ -46,7 +46,13 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     parent = require_id(job_id, "job")
     renewed = services.submissions.renewed
     retried = await services.store.run(
-        jobs.retry, parent, new_id=new_id(), idempotency_key=key, renewed=renewed, tenant=request.auth.tenant
+        jobs.retry,
+        parent,
+        new_id=new_id(),
+        idempotency_key=key,
+        renewed=renewed,
+        tenant=request.auth.tenant,
+        max_queued=services.settings.max_queued,
     )
     if retried is RetryRefusal.NOT_FOUND:
         raise await missing_job(services, request.auth, parent)
@@ -60,9 +66,9 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
     new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
-    added = await services.store.run(jobs.add_all, new)
-    if added is None:
-        raise _reused_key()
+    added = await services.store.run(jobs.add_all, new, max_queued=services.settings.max_queued)
+    for each in added:
+        _require_added(services, each)
     fresh = {each.id: each for each, answer in zip(new, added, strict=True) if not answer.replayed}
     _hint(services, *fresh.values())
     earlier = [answer.id for answer in added if answer.replayed]
@@ -85,8 +91,7 @@ async def _decoded(decode: Callable[[bytes, str | None, str], T], body: bytes, k
 
 
 async def _accepted(services: Services, caller: Caller, new: NewJob, added: Added) -> Response[bytes]:
-    if added.conflict:
-        raise _reused_key()
+    _require_added(services, added)
     if added.replayed:
         job = await find_job(services, caller, added.id)
     else:
@@ -142,9 +147,15 @@ def _job_as_added(new: NewJob, added: Added) -> Job:
     )
 
 
-def _reused_key() -> Problem:
-    detail = "This Idempotency-Key belongs to another body; a new job needs a new key."
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
+def _require_added(services: Services, added: Added) -> None:
+    if added.conflict:
+        detail = "This Idempotency-Key belongs to another body; a new job needs a new key."
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
+    if added.refused:
+        detail = f"Your tenant may have {services.settings.max_queued} jobs queued at once; try again as they start."
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        raise Problem(status, "too-many-queued", "Too many jobs are queued", detail, headers=headers)
 
 
 router = Router("/", route_handlers=[submit_batch])  # the others share their address with what reads jobs

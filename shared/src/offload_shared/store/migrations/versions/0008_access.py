@@ -1,4 +1,4 @@
-"""Who may do what: API keys."""
+"""Who may do what, and how much of it: API keys, limits of queued jobs and of requests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,4 +24,21 @@ def upgrade() -> None:
         sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.Column("revoked_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
+    )
+    op.add_column("job", sa.Column("quota", sa.String(length=64), nullable=True))
+    counted = sa.text("state = 'queued' AND quota IS NOT NULL")
+    op.create_index("ix_job_quota", "job", ["quota"], postgresql_where=counted, sqlite_where=counted)
+    op.create_table(
+        "quota",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("room", sa.Integer(), nullable=False),
+        sa.Column("most", sa.Integer(), nullable=False),
+        sa.Column("counted_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_quota")),
+    )
+    op.create_table(
+        "rate",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("full_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_rate")),
     )

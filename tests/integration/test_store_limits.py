@@ -1,0 +1,154 @@
+"""Limits that every API process keeps to together, in each kind of store."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from offload_shared.job import Failed, Failure, Succeeded, Usage
+from offload_shared.store import jobs, leases, quotas, rates
+from offload_shared.store.clock import clock
+from offload_shared.store.database import Database
+from offload_shared.store.jobs import Added
+from offload_shared.store.schema import job, quota, rate
+from tests.jobs import claimed, new_job
+
+MOST = 5
+
+
+def submit(database: Database, number: int = 1, **changes: Any) -> list[Added]:
+    return jobs.add(database, [new_job(**changes) for _ in range(number)], max_queued=MOST)
+
+
+def recount(database: Database) -> None:
+    """Let the second pass after which the queued jobs may be counted again."""
+    old = update(quota).values(counted_at=clock(-quotas.RECOUNT_SECONDS - 1))
+    database.write(lambda connection: connection.execute(old))
+
+
+def refused(answers: list[Added]) -> list[bool]:
+    return [answer.refused for answer in answers]
+
+
+class TestQueuedJobs:
+    def test_no_more_are_added_than_the_tenant_may_have_queued(self, database: Database) -> None:
+        assert [False] * 3 == refused(submit(database, 3))
+        assert [False, False, True] == refused(submit(database, 3))
+        assert [True] == refused(submit(database))
+
+    def test_each_tenant_has_its_own_room(self, database: Database) -> None:
+        submit(database, MOST, tenant="a")
+
+        both = [new_job(tenant="a"), new_job(tenant="b")]
+
+        assert [True, False] == refused(jobs.add(database, both, max_queued=MOST))
+
+    def test_jobs_that_have_started_make_room(self, database: Database) -> None:
+        job_ids = [answer.id for answer in submit(database, MOST)]
+        for job_id in job_ids[:2]:
+            assert claimed(database, job_id)
+        recount(database)
+
+        assert [False, False, True] == refused(submit(database, 3))
+
+    def test_what_waits_to_be_tried_again_takes_room(self, database: Database) -> None:
+        [answer] = submit(database)
+        found = claimed(database, answer.id)
+        assert found is not None
+        submit(database, MOST - 1)
+        recount(database)
+        leases.finish(database, (answer.id, found.attempt), Failed(Failure.ERROR, "x"), Usage())
+
+        assert [True] == refused(submit(database))
+
+    def test_scheduled_jobs_take_room(self, database: Database) -> None:
+        submit(database, MOST, delay_seconds=1000)
+
+        assert [True] == refused(submit(database))
+
+    def test_a_repeat_is_answered_also_where_there_is_no_room(self, database: Database) -> None:
+        [first] = submit(database, idempotency_key="k", fingerprint="f")
+        submit(database, MOST - 1)
+
+        [again] = submit(database, idempotency_key="k", fingerprint="f")
+
+        assert (first.id, True, False) == (again.id, again.replayed, again.refused)
+
+    def test_a_repeat_takes_no_room(self, database: Database) -> None:
+        for _ in range(MOST):
+            submit(database, idempotency_key="k", fingerprint="f")
+
+        assert [False] * (MOST - 1) == refused(submit(database, MOST - 1))
+
+    def test_a_batch_that_has_no_room_is_added_in_no_part(self, database: Database) -> None:
+        answers = jobs.add_all(database, [new_job() for _ in range(MOST + 1)], max_queued=MOST)
+
+        assert any(refused(answers))
+        assert [False] * MOST == refused(submit(database, MOST))
+
+    def test_many_who_submit_at_once_have_the_room_together(self, database: Database) -> None:
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda _: submit(database)[0], range(4 * MOST)))
+
+        assert MOST == sum(not answer.refused for answer in answers)
+
+    def test_another_limit_holds_at_once(self, database: Database) -> None:
+        submit(database, 3)
+
+        assert [True] == refused(jobs.add(database, [new_job()], max_queued=3))
+        assert [False] == refused(jobs.add(database, [new_job()], max_queued=4))
+
+    def test_where_there_is_no_limit_nothing_is_kept_of_it(self, database: Database) -> None:
+        jobs.add(database, [new_job()])
+
+        rows = database.read(lambda connection: connection.execute(quota.select()).all())
+        [counted] = database.read(lambda connection: connection.execute(job.select()).all())
+        assert ([], None) == (rows, counted.quota)
+
+    def test_a_job_ends_as_any_other(self, database: Database) -> None:
+        [answer] = submit(database)
+        found = claimed(database, answer.id)
+        assert found is not None
+
+        assert leases.finish(database, (answer.id, found.attempt), Succeeded(b"{}"), Usage())
+
+
+class TestRequests:
+    def test_no_more_are_granted_in_a_minute_than_there_may_be(self, database: Database) -> None:
+        first = rates.take(database, {"a": 40}, per_window=60)["a"]
+        second = rates.take(database, {"a": 40}, per_window=60)["a"]
+        third = rates.take(database, {"a": 40}, per_window=60)["a"]
+
+        assert (40, 20) == (first.granted, first.remaining)
+        assert second.granted in (20, 21)  # one comes back each second
+        assert third.granted <= 1
+        assert 0 <= third.next_seconds <= 1
+        assert 58 < second.full_seconds <= 60
+
+    def test_with_time_they_come_back(self, database: Database) -> None:
+        rates.take(database, {"a": 60}, per_window=60)
+        earlier = update(rate).values(full_at=clock(30))
+        database.write(lambda connection: connection.execute(earlier))
+
+        assert rates.take(database, {"a": 60}, per_window=60)["a"].granted in (30, 31)
+
+    def test_each_tenant_has_its_own(self, database: Database) -> None:
+        rates.take(database, {"a": 60}, per_window=60)
+
+        grants = rates.take(database, {"b": 1, "a": 5}, per_window=60)
+
+        assert 1 == grants["b"].granted
+        assert grants["a"].granted <= 1
+
+    @pytest.mark.parametrize("per_window", [1, 7, 100_000])
+    def test_a_full_bucket_holds_exactly_the_quota(self, database: Database, per_window: int) -> None:
+        grant = rates.take(database, {"a": 2 * per_window}, per_window=per_window)["a"]
+
+        assert (per_window, 0) == (grant.granted, grant.remaining)
+
+    def test_many_who_take_at_once_get_no_more_together(self, database: Database) -> None:
+        with ThreadPoolExecutor(8) as threads:
+            grants = threads.map(lambda _: rates.take(database, {"a": 2}, per_window=10)["a"].granted, range(16))
+
+        assert 10 <= sum(grants) <= 12
