@@ -9,7 +9,7 @@ import pytest
 
 from offload_api.openapi.operations import PATHS
 from offload_shared.artifacts import Artifacts
-from offload_shared.store import api_keys, deletion
+from offload_shared.store import api_keys, deletion, files
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, Headers, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
@@ -76,6 +76,11 @@ def test_what_is_anothers_is_answered_as_what_is_not_there(
 @pytest.mark.parametrize("path", [path for method, path in OWNED if method == "get"])
 def test_its_owner_is_answered(api: Api, owned: dict[str, str], mine: Headers, path: str) -> None:
     assert 200 == api.http.get(path.format(**owned), headers=mine).status_code
+
+
+def test_a_job_reads_no_file_of_another_tenant(api: Api, owned: dict[str, str]) -> None:
+    assert files.get_file(api.database, owned["file_id"], tenant="a")
+    assert files.get_file(api.database, owned["file_id"], tenant="b") is None
 
 
 def test_what_is_anothers_is_left_as_it_is(api: Api, mine: Headers, theirs: Headers) -> None:

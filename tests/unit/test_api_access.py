@@ -9,9 +9,10 @@ from litestar import Litestar, get
 from openapi_spec_validator import validate
 
 from offload_api import access
-from offload_api.access import Need
+from offload_api.access import Caller, Need
 from offload_api.app import create_app
 from offload_api.openapi.document import document
+from offload_api.problems import Problem
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
 from offload_shared.artifacts import Artifacts
@@ -50,6 +51,16 @@ def test_what_a_route_changes_needs_more_than_to_read(tmp_path: Path) -> None:
     declared = access.declared(create_app(services(tmp_path)))
 
     assert not [key for key, need in declared.items() if key[1] not in ("get", "head") and need == Need(Scope.READ)]
+
+
+def test_what_is_an_operators_takes_an_administrator_of_the_default_tenant() -> None:
+    operators = Need(Scope.ADMIN, operator=True)
+
+    access.require(operators, Caller(scopes=frozenset({Scope.ADMIN})))
+    for caller in (Caller(tenant="a"), Caller(scopes=frozenset({Scope.READ}))):
+        with pytest.raises(Problem) as caught:
+            access.require(operators, caller)
+        assert 403 == caught.value.details.status
 
 
 @pytest.mark.parametrize("auth", ["loopback", "keys"])

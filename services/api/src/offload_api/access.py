@@ -6,11 +6,9 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar
-from litestar.types import ASGIApp, Message, Receive, Send
 from litestar.types import Scope as Connection
 
 from offload_api.problems import Problem
-from offload_api.rates import RateLimiter
 from offload_shared.keys import DEFAULT_TENANT, Scope
 
 NEEDS = "needs"
@@ -47,7 +45,7 @@ Identify = Callable[[list[bytes]], Awaitable[Caller]]
 #: A route that asks for no key: `opt=OPEN`.
 OPEN: Mapping[str, Any] = {NEEDS: None}
 #: What is asked of whoever comes to a route that says nothing.
-_STRICTEST = Need(Scope.ADMIN, operator=True)
+STRICTEST = Need(Scope.ADMIN, operator=True)
 
 
 def needs(scope: Scope, *, operator: bool = False) -> Mapping[str, Any]:
@@ -75,42 +73,13 @@ async def anybody(_: list[bytes]) -> Caller:
 _ANYBODY = Caller()
 
 
-def admission(identify: Identify, limiter: RateLimiter | None) -> Callable[[ASGIApp], ASGIApp]:
-    """Return the middleware that lets through what its caller may do; the routes find the caller as `request.auth`."""
-
-    def around(app: ASGIApp) -> ASGIApp:
-        async def admitted(connection: Connection, receive: Receive, send: Send) -> None:
-            need = connection["route_handler"].opt.get(NEEDS, _STRICTEST)
-            if need is not None and connection.get("method") != "OPTIONS":
-                caller = await identify(authorization(connection))
-                if limiter is not None:
-                    send = _with_headers(send, await limiter.spend(caller.tenant))
-                _require(need, caller)
-                connection["auth"] = caller
-            await app(connection, receive, send)
-
-        return admitted
-
-    return around
-
-
-def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
-    added = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *added]
-        await send(message)
-
-    return sending
-
-
 def authorization(connection: Connection) -> list[bytes]:
     """Return a request's Authorization headers, of which there should be one."""
     return [value for name, value in connection["headers"] if name == b"authorization"]
 
 
-def _require(need: Need, caller: Caller) -> None:
+def require(need: Need, caller: Caller) -> None:
+    """Raise `Problem` 403 for a caller who has not what is needed."""
     if need.scope not in caller.scopes:
         raise forbidden(f"This needs a key with the scope `{need.scope}`.", scope=need.scope)
     if need.operator and not caller.operator:

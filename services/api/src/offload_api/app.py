@@ -7,8 +7,9 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from offload_api import access, problems
+from offload_api.admission import Admission
 from offload_api.background import Background
-from offload_api.routes import events, files, health, jobs, keys, output, schema, submitting, tasks
+from offload_api.routes import audit, events, files, health, jobs, keys, output, schema, submitting, tasks
 from offload_api.services import Services
 
 
@@ -20,12 +21,15 @@ def create_app(services: Services) -> Litestar:
         async with Background(services):
             yield
 
+    admission = Admission(identify=services.identify, limiter=services.limiter, trail=services.trail)
     app = Litestar(
-        route_handlers=[each.router for each in (submitting, jobs, output, events, tasks, files, keys, health, schema)],
+        route_handlers=[
+            each.router for each in (submitting, jobs, output, events, tasks, files, keys, audit, health, schema)
+        ],
         dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         lifespan=[running],
-        middleware=[access.admission(services.identify, services.limiter)],
+        middleware=[admission.around],
         logging_config=None,
         openapi_config=None,
         request_max_body_size=None,  # each route keeps its own limit, while reading

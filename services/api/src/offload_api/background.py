@@ -9,7 +9,9 @@ from typing import Self
 
 from offload_api.relay import Relay
 from offload_api.services import Services
+from offload_api.trail import FLUSH_SECONDS, FORGET_SECONDS
 from offload_shared.errors import StoreUnavailable
+from offload_shared.store import audits
 
 RELAY_SECONDS = 1.0
 
@@ -25,12 +27,18 @@ class Background:
         self._sweeper = services.sweeper
         self._collector = services.collector
         self._sweep_seconds = services.settings.sweep_seconds
+        self._store = services.store
+        self._trail = services.trail
+        self._audit_days = services.settings.audit_days
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Begin."""
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
+        if self._trail is not None:
+            self._tasks.append(asyncio.create_task(_repeat(self._trail.flush, FLUSH_SECONDS)))
+            self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()
             self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))
@@ -42,6 +50,9 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._trail is not None:
+            with suppress(StoreUnavailable):
+                await self._trail.flush()
         if self._publisher is not None and self._relay is not None:
             await self._publisher.stop()
             with suppress(StoreUnavailable):
@@ -49,6 +60,10 @@ class Background:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweeper.sweep)
+
+    async def _forget_records(self) -> None:
+        while await self._store.scan(audits.forget, days=self._audit_days):
+            pass
 
     async def _collect(self) -> None:
         await asyncio.to_thread(self._collector.collect)

@@ -16,6 +16,7 @@ from offload_api.server import Server, listening_socket
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
 from offload_api.store import SCANNING_THREADS
+from offload_api.trail import LOGGER
 from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
@@ -78,6 +79,7 @@ def connect(settings: ApiSettings) -> Services:
 
 def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level, format=LOG_FORMAT)
+    logging.getLogger(LOGGER).setLevel(logging.INFO)  # the trail is whole, however quiet the rest is to be
     # Their news is told in our own words, once each.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     logging.getLogger("pika").setLevel(logging.CRITICAL)

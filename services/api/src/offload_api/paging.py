@@ -3,7 +3,7 @@
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 from zlib import crc32
 
@@ -21,6 +21,7 @@ PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 NAME_PATTERN = "^[ -~]{1,100}$"
 
+AnyQuery = TypeVar("AnyQuery", bound=msgspec.Struct)
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 
 
@@ -47,14 +48,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(request: AnyRequest) -> Page:
     """Return what a request's query asks for; raises `Problem` 400."""
-    given = list(request.query_params.multi_items())
-    names = [name for name, _ in given]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise malformed(f"`{twice}` is given more than once.")
-    try:
-        query = msgspec.convert(dict(given), Query, strict=False)
-    except msgspec.ValidationError as error:
-        raise malformed(f"The query is not valid: {error}.") from None
+    query = read_query(request, Query)
     after = query.created_after or None
     if after is not None and not EARLIEST <= after <= LATEST:
         raise malformed(f"`created_after` is not between the years {EARLIEST.year} and {LATEST.year}.")
@@ -68,6 +62,18 @@ def read(request: AnyRequest) -> Page:
     )
     older_than = _last_id(query.page_token, wanted) if query.page_token is not UNSET else None
     return Page(wanted=wanted, size=query.page_size, older_than=older_than)
+
+
+def read_query(request: AnyRequest, kind: type[AnyQuery]) -> AnyQuery:
+    """Return a request's query as a `kind`; raises `Problem` 400."""
+    given = list(request.query_params.multi_items())
+    names = [name for name, _ in given]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise malformed(f"`{twice}` is given more than once.")
+    try:
+        return msgspec.convert(dict(given), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise malformed(f"The query is not valid: {error}.") from None
 
 
 def token(wanted: Wanted, last_id: str) -> str:

@@ -15,11 +15,13 @@ from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
 from offload_api.submissions import Submissions
+from offload_api.trail import Trail
 from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
 from offload_shared.keys import ApiKey
-from offload_shared.store import api_keys, jobs, rates
+from offload_shared.store import api_keys, audits, jobs, rates
+from offload_shared.store.audits import AuditRecord
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
 from offload_shared.store.rates import Grant
@@ -44,6 +46,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keyring: Keyring
     identify: Identify
     limiter: RateLimiter | None
+    trail: Trail | None  # None where no keys say who does what
     output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
@@ -70,6 +73,9 @@ def assemble(
     async def take(wanted: Mapping[str, int]) -> dict[str, Grant]:
         return await store.run(rates.take, wanted, per_window=settings.max_requests_per_minute)
 
+    async def record(records: Sequence[AuditRecord]) -> None:
+        await store.run(audits.add, records)
+
     limiter = None
     if settings.max_requests_per_minute:
         answer_seconds = settings.store_answer_seconds
@@ -90,5 +96,6 @@ def assemble(
         keyring=keyring,
         identify=keyring.identify if settings.auth == "keys" else anybody,
         limiter=limiter,
+        trail=Trail(record) if settings.auth == "keys" else None,
         output_turn=asyncio.Lock(),
     )

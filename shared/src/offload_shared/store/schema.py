@@ -212,3 +212,21 @@ rate = Table(
     Column("tenant", String(64), primary_key=True),
     Column("full_at", UtcDateTime, nullable=False),  # when its whole quota is there again
 )
+
+#: One row a request that was to change something: who asked for what, and what came of it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("key_id", String(32)),
+    Column("address", String(64), nullable=False),
+    Column("method", String(16), nullable=False),
+    Column("route", String(255), nullable=False),
+    Column("target", String(100)),
+    Column("status", Integer, nullable=False),
+)
+Index("ix_audit_tenant_id", audit.c.tenant, audit.c.id)
+Index("ix_audit_key_id_id", audit.c.key_id, audit.c.id)
+Index("ix_audit_target", audit.c.target)

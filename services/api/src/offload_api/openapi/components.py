@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from offload_api.problems import ProblemDetails
+from offload_api.routes.audit import AuditPage
 from offload_api.routes.files import FileView
 from offload_api.routes.health import Liveness, Readiness
 from offload_api.routes.keys import KeyList, MadeKey, NewKey, Rotation
@@ -18,7 +19,7 @@ Schema = dict[str, Any]
 
 ANSWERS = (
     *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList, Liveness, Readiness),
-    *(MadeKey, KeyList),
+    *(MadeKey, KeyList, AuditPage),
 )
 BODIES = (NewKey, Rotation)
 

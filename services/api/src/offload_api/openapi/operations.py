@@ -8,6 +8,7 @@ from offload_api.paging import LARGEST_PAGE, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.views import ShownState
+from offload_shared.store.audits import TARGET_PATTERN
 
 JSON = "application/json"
 ANY = "*/*"
@@ -79,6 +80,10 @@ RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0
 IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
 KEY_ID = parameter("key_id", "path", ID, "A key's id.")
+BY_KEY = parameter("key_id", "query", ID, "Only what was asked for by this key.")
+TARGET = parameter(
+    "target", "query", {"type": "string", "pattern": TARGET_PATTERN}, "Only what was about this job, file or key."
+)
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
 AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
@@ -92,7 +97,7 @@ TASK_FILTER = parameter("task", "query", NAME, "Only jobs of this task.")
 QUEUE = parameter("queue", "query", NAME, "Only jobs of this queue.")
 TAG = parameter("tag", "query", NAME, "Only jobs with this tag.")
 CREATED_AFTER = parameter("created_after", "query", MOMENT, "Only jobs that were submitted after this time (RFC 3339).")
-PAGE_SIZE = parameter("page_size", "query", SIZE, "How many jobs a page has at most.")
+PAGE_SIZE = parameter("page_size", "query", SIZE, "How many a page has at most.")
 PAGE_TOKEN = parameter("page_token", "query", TEXT, "Where to go on: the last page's next_page_token.")
 
 SUBMISSION_EXAMPLE = {"echo": {"value": {"task": "echo", "payload": {"text": "Hello"}, "priority": 5}}}
@@ -296,7 +301,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "createKey",
             "keys",
             "Make an API key. Its secret is answered this one time.",
-            {201: answer("The key, with its secret.", ref("MadeKey"))},
+            {201: answer("The key, with its secret.", ref("MadeKey"), "Location")},
             *(400, 413, 415, 422, 503),
             body={JSON: {"schema": ref("NewKey")}},
         ),
@@ -331,6 +336,16 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(KEY_ID,),
         ),
     },
+    "/v1/audit": readable(
+        operation(
+            "listAudit",
+            "keys",
+            "List what was asked for by whom, the newest first: whatever was to change something.",
+            {200: answer("A page of what your tenant did; to the default tenant, of all.", ref("AuditPage"), "Link")},
+            *(400, 503),
+            parameters=(BY_KEY, TARGET, PAGE_SIZE, PAGE_TOKEN),
+        )
+    ),
     "/v1/tasks": readable(
         operation(
             "listTasks",

@@ -86,7 +86,7 @@ async def create(request: AnyRequest, services: NamedDependency[Services]) -> Re
         scopes=wanted.scopes,
         expires_in_seconds=wanted.expires_in_seconds,
     )
-    return _made(key, written, HTTPStatus.CREATED)
+    return _made(key, written, HTTPStatus.CREATED, {"Location": f"/v1/keys/{key.id}"})
 
 
 def _tenant(caller: Caller, wanted: NewKey) -> str:
@@ -135,9 +135,9 @@ def _shown(key: ApiKey) -> dict[str, Any]:
     return shown | {"scopes": sorted(key.scopes)}
 
 
-def _made(key: ApiKey, written: str, status: HTTPStatus) -> Response[bytes]:
+def _made(key: ApiKey, written: str, status: HTTPStatus, headers: dict[str, str] | None = None) -> Response[bytes]:
     body = msgspec.json.encode(MadeKey(**_shown(key), key=written))
-    return Response(body, status_code=status, media_type=JSON, headers=NOT_TO_BE_KEPT)
+    return Response(body, status_code=status, media_type=JSON, headers=NOT_TO_BE_KEPT | (headers or {}))
 
 
 router = Router("/v1/keys", route_handlers=[create, index, rotate, revoke])

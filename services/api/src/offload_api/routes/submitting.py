@@ -16,6 +16,7 @@ from offload_api.headers import idempotency_key
 from offload_api.problems import RETRY_SECONDS, Problem
 from offload_api.reading import JSON, find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
 from offload_api.services import Services
+from offload_api.trail import note_made
 from offload_api.views import JobBatch, job_path, job_summary
 from offload_shared import failpoints
 from offload_shared.errors import StoreUnavailable
@@ -78,6 +79,7 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     if any(job_id not in known for job_id in earlier):
         raise StoreUnavailable("a job of a repeated batch was removed just now")
     made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
+    note_made(request.scope, [each.id for each in added])
     headers = {"Idempotency-Replayed": "true"} if earlier else {}
     batch = JobBatch([job_summary(job) for job in made])
     return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)

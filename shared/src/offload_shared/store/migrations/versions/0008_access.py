@@ -1,4 +1,4 @@
-"""Who may do what, and how much of it: API keys, limits of queued jobs and of requests."""
+"""Who may do what, and how much of it: API keys, limits of queued jobs and of requests, the audit trail."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -42,3 +42,19 @@ def upgrade() -> None:
         sa.Column("full_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", name=op.f("pk_rate")),
     )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("key_id", sa.String(length=32), nullable=True),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("method", sa.String(length=16), nullable=False),
+        sa.Column("route", sa.String(length=255), nullable=False),
+        sa.Column("target", sa.String(length=100), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index("ix_audit_tenant_id", "audit", ["tenant", "id"])
+    op.create_index("ix_audit_key_id_id", "audit", ["key_id", "id"])
+    op.create_index("ix_audit_target", "audit", ["target"])

@@ -1,0 +1,76 @@
+"""The audit trail, for administrators."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, route
+from litestar.di import NamedDependency
+from msgspec import UNSET, Meta, UnsetType
+
+from offload_api import paging
+from offload_api.access import needs
+from offload_api.bodies import AnyRequest
+from offload_api.reading import JSON
+from offload_api.services import Services
+from offload_shared.ids import LENGTH
+from offload_shared.keys import Scope
+from offload_shared.store import audits
+
+Target = Annotated[str, Meta(pattern=audits.TARGET_PATTERN)]
+Id = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{LENGTH}}}$")]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of the trail."""
+
+    key_id: Id | UnsetType = UNSET
+    target: Target | UnsetType = UNSET
+    page_size: Annotated[int, Meta(ge=1, le=paging.LARGEST_PAGE)] = paging.PAGE_SIZE
+    page_token: Id | UnsetType = UNSET
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that was to change something, and the status of its answer."""
+
+    at: datetime
+    tenant: str
+    key_id: str | None
+    address: Annotated[str, Meta(description="Where the connection came from.")]
+    method: str
+    route: str
+    target: Annotated[str | None, Meta(description="The id of the job, file or key that was made or asked for.")]
+    status: int
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the trail, the newest first; `next_page_token` is null on the last."""
+
+    entries: list[AuditEntry]
+    next_page_token: str | None
+
+
+@route("/v1/audit", http_method=["GET", "HEAD"], opt=needs(Scope.ADMIN))
+async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
+    """Answer with a page of what the caller's tenant did; to an operator, of what all tenants did."""
+    query = paging.read_query(request, Query)
+    found = await services.store.scan(
+        audits.page,
+        tenant=request.auth.administered,
+        size=query.page_size + 1,
+        key_id=query.key_id or None,
+        target=query.target or None,
+        older_than=query.page_token or None,
+    )
+    shown = found[: query.page_size]
+    token = shown[-1].id if len(found) > query.page_size else None
+    headers = {"Cache-Control": "no-store"}
+    if token:
+        headers["Link"] = f'<{paging.next_page(request, token)}>; rel="next"'
+    entries = [AuditEntry(**{name: getattr(each, name) for name in AuditEntry.__struct_fields__}) for each in shown]
+    return Response(
+        msgspec.json.encode(AuditPage(entries=entries, next_page_token=token)), media_type=JSON, headers=headers
+    )
+
+
+router = Router("/", route_handlers=[index])
