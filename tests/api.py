@@ -1,5 +1,6 @@
 """An API process of a test, spoken to over HTTP; the test plays the worker through the store's verbs."""
 
+import os
 import threading
 import time
 import uuid
@@ -72,7 +73,8 @@ class Api:
 
     def files(self) -> list[Path]:
         """Return what lies in the artifact storage."""
-        return [path for path in (self.data / "artifacts").rglob("*") if path.is_file()]
+        # Not by a glob, which fails over a folder that is removed meanwhile.
+        return [Path(folder) / name for folder, _, names in os.walk(self.data / "artifacts") for name in names]
 
 
 @contextmanager
