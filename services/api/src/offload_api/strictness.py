@@ -13,6 +13,7 @@ LONGEST_INTEGER = 400  # digits: far beyond any float, far below what makes conv
 
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 _DIGITS = re.compile(rf"\d{{{LONGEST_INTEGER + 1}}}")
+_STRING_OR_DIGITS = re.compile(rf'"(?:[^"\\]|\\.)*"?|\d{{{LONGEST_INTEGER + 1}}}', re.DOTALL)
 #: Control characters but tab and the two that end lines. JSON takes most of them only when escaped.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -25,7 +26,7 @@ def require_sound(body: bytes) -> None:
         raise malformed(f"The body is not UTF-8: byte {error.start} does not belong there.") from None
     if text.count("[") + text.count("{") > DEEPEST_NESTING and _is_nested_too_deep(text):
         raise malformed(f"The body is nested deeper than {DEEPEST_NESTING} levels.")
-    if _DIGITS.search(text):
+    if _DIGITS.search(text) and _has_long_number(text):
         raise malformed(f"A number has more than {LONGEST_INTEGER} digits.")
 
 
@@ -40,6 +41,11 @@ def _is_nested_too_deep(text: str) -> bool:
         elif found[0] in ("]", "}"):
             depth -= 1
     return False
+
+
+def _has_long_number(text: str) -> bool:
+    # Digits in a text are no number.
+    return any(not found[0].startswith('"') for found in _STRING_OR_DIGITS.finditer(text))
 
 
 def require_printable(body: bytes) -> None:

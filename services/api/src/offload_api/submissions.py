@@ -1,7 +1,7 @@
 """Submitted jobs: the typed body `POST /v1/jobs` takes, one type a task, and how it becomes a row of the store."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache, reduce
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from offload_api import strictness
 from offload_api.problems import FieldError, Problem, invalid, malformed
 from offload_api.settings import ApiSettings
-from offload_api.validation import MOST_ERRORS, field_errors
+from offload_api.validation import MOST_ERRORS, field_errors, whole_numbers
 from offload_shared.ids import new_id
 from offload_shared.job import NewJob
 from offload_shared.keys import DEFAULT_TENANT
@@ -87,7 +87,7 @@ class Submissions:
         try:
             submission = self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
-            raise self._refusal(body) from None
+            submission = self._once_more(body, self.union, self._refusal)
         strictness.require_printable(body)
         if errors := list(_contradictions(submission)):
             raise invalid(errors)
@@ -102,7 +102,7 @@ class Submissions:
         try:
             batch: Any = self._batch_decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
-            raise self._batch_refusal(body) from None
+            batch = self._once_more(body, self.batch, self._batch_refusal)
         strictness.require_printable(body)
         if errors := [
             FieldError(f"/jobs/{index}{error.pointer}", error.detail)
@@ -125,8 +125,15 @@ class Submissions:
             raise unknown_task()
         return replace(_within_bounds(new, self._settings), task_version=task.version, queue=task.queue)
 
-    def _batch_refusal(self, body: bytes) -> Problem:
-        value = _json(body)
+    def _once_more(self, body: bytes, kind: Any, refusal: Callable[[Any], Problem]) -> Any:
+        """Decode a body that was refused at first, for it may have written whole numbers with a point."""
+        value = whole_numbers(_json(body))
+        try:
+            return msgspec.convert(value, kind, str_keys=True)
+        except msgspec.ValidationError:
+            raise refusal(value) from None
+
+    def _batch_refusal(self, value: Any) -> Problem:
         if errors := field_errors(value, _Batched):
             return invalid(errors)
         return invalid(list(islice(self._batch_errors(value["jobs"]), MOST_ERRORS)))
@@ -161,8 +168,8 @@ class Submissions:
             tags=tuple(dict.fromkeys(submission.tags)),
         )
 
-    def _refusal(self, body: bytes) -> Problem:
-        errors = self._errors(_json(body))
+    def _refusal(self, value: Any) -> Problem:
+        errors = self._errors(value)
         return unknown_task() if errors is None else invalid(errors)
 
     def _errors(self, value: Any) -> list[FieldError] | None:

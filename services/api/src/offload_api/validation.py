@@ -10,6 +10,7 @@ from offload_api.problems import FieldError
 from offload_api.strictness import escaped
 
 MOST_ERRORS = 100
+EXACT = 2**53  # beyond it a float names no one integer
 
 _PATH = re.compile(r"^(?P<detail>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
@@ -23,6 +24,17 @@ def field_errors(value: Any, kind: type[msgspec.Struct]) -> list[FieldError]:
         found = [each for _, each in zip(range(MOST_ERRORS), _found(value, kind, ""), strict=False)]
         return found or [_field_error(error, "")]
     return []
+
+
+def whole_numbers(value: Any) -> Any:
+    """Return decoded JSON with its whole numbers as integers: 3.0 is one to JSON Schema, and none to msgspec."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    if isinstance(value, list):
+        return [whole_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: whole_numbers(each) for name, each in value.items()}
+    return value
 
 
 def _found(value: Any, kind: type[msgspec.Struct], pointer: str) -> Iterator[FieldError]:
