@@ -8,9 +8,10 @@ from offload_api.problems import malformed
 
 LONGEST_WAIT_SECONDS = 30
 LONGEST_KEY = 255
+KEY_PATTERN = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
 
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
-_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_KEY = re.compile(KEY_PATTERN)
 
 
 def matches(headers: Headers, etag: str) -> bool:

@@ -1,5 +1,6 @@
 """The schemas of the OpenAPI document, from the very types that requests are decoded to and answers encoded from."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ from offload_api.views import JobBatch, JobList, JobView
 from offload_shared.tasks.task import Task
 
 Schema = dict[str, Any]
+
+#: Of any text in a body: what `strictness.require_printable` lets through.
+PRINTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+
+_REFERENCE = re.compile(r'"\$ref":"#/components/schemas/([^"]+)"')
 
 ANSWERS = (
     *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList, Liveness, Readiness),
@@ -35,6 +41,8 @@ def schemas(submissions: Submissions, tasks: Mapping[str, Task]) -> dict[str, Sc
     kinds = list(dict.fromkeys((submissions.union, submissions.batch, *results, *ANSWERS, *BODIES)))
     made, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     of = dict(zip(kinds, made, strict=True))
+    asked = _reached([of[each] for each in (submissions.union, submissions.batch, *BODIES)], components)
+    components = {name: _sendable(each) if name in asked else each for name, each in components.items()}
     return {
         **components,
         "Submission": _told_apart(of[submissions.union], submissions),
@@ -54,3 +62,32 @@ def _told_apart(union: Schema, submissions: Submissions) -> Schema:
 
 def _distinct(found: list[Schema]) -> list[Schema]:
     return [each for index, each in enumerate(found) if each not in found[:index]]
+
+
+def _reached(schemas: list[Schema], components: Mapping[str, Schema]) -> set[str]:
+    """Return the names of the components that these schemas refer to, themselves or through others."""
+    names = set[str]()
+    ahead = list(schemas)
+    while ahead:
+        for name in set(_REFERENCE.findall(msgspec.json.encode(ahead.pop()).decode())) - names:
+            names.add(name)
+            ahead.append(components[name])
+    return names
+
+
+def _sendable(schema: Any) -> Any:
+    """Return a schema of what clients send, as strict with text as the service is, and as generators can read it."""
+    if isinstance(schema, list):
+        return [_sendable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _sendable(each) for name, each in schema.items() if name != "default"}
+    if "default" in schema:
+        if isinstance(schema["default"], dict):  # which generators of clients know nothing to do with
+            told = f"By default {msgspec.json.encode(schema['default']).decode()}."
+            made["description"] = f"{schema.get('description', '')} {told}".lstrip()
+        else:
+            made["default"] = schema["default"]
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format", "pattern"}:
+        made["pattern"] = PRINTABLE
+    return made

@@ -5,6 +5,7 @@ from typing import Any
 
 from offload_api.access import Need
 from offload_api.openapi.components import schemas
+from offload_api.openapi.links import linked
 from offload_api.openapi.operations import HEADERS, PATHS, TEXT
 from offload_api.openapi.security import SCHEMES, secured
 from offload_api.services import Services
@@ -27,7 +28,7 @@ def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) 
         "info": {"title": "Offload", "version": VERSION, "description": DESCRIPTION, "license": {"name": "MIT"}},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        "paths": secured(PATHS, needed, required=services.settings.auth == "keys"),
+        "paths": secured(linked(PATHS), needed, required=services.settings.auth == "keys"),
         "components": {
             "securitySchemes": SCHEMES,
             "schemas": schemas(services.submissions, services.tasks),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from offload_api.headers import KEY_PATTERN, LONGEST_KEY
 from offload_api.openapi.components import Schema, ref
 from offload_api.paging import LARGEST_PAGE, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
@@ -11,8 +12,10 @@ from offload_api.views import ShownState
 from offload_shared.store.audits import TARGET_PATTERN
 
 JSON = "application/json"
+OCTETS = "application/octet-stream"
 ANY = "*/*"
 TEXT: Schema = {"type": "string"}
+EVENTS: Schema = {"description": "Server-sent events; the `data` of each is a JobView."}
 BYTES: Schema = {"type": "string", "format": "binary"}
 
 COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
@@ -72,7 +75,7 @@ PREFER = parameter("Prefer", "header", TEXT, "`wait=N`: answer when there is new
 KEY = parameter(
     "Idempotency-Key",
     "header",
-    {"type": "string", "minLength": 1, "maxLength": 255},
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": f"^{KEY_PATTERN}$"},
     "Makes it safe to repeat the request: one key, one job.",
 )
 LAST_EVENT_ID = parameter("Last-Event-ID", "header", TEXT, "Of the last event the client has: only news is sent.")
@@ -121,6 +124,7 @@ def operation(
     *problems: int,
     parameters: tuple[Schema, ...] = (),
     body: Schema | None = None,
+    body_required: bool = True,
 ) -> Schema:
     """Return an operation with its successes and, by their status, the problems it can answer."""
     refused = {status: answer(PROBLEMS[status], ref("ProblemDetails"), media_type=PROBLEM) for status in problems}
@@ -132,7 +136,7 @@ def operation(
         "responses": {str(status): each for status, each in sorted({**answers, **refused}.items())},
     }
     if body is not None:
-        made["requestBody"] = {"required": True, "content": body}
+        made["requestBody"] = {"required": body_required, "content": body}
     return made
 
 
@@ -149,10 +153,17 @@ def unchanged(*headers: str) -> Schema:
     return answer("It is as the client knows it.", None, *headers)
 
 
+def whole_or_part(description: str, *headers: str) -> Schema:
+    """Return the answer with a file's bytes, in the media type it was stored with."""
+    response = answer(description, BYTES, *headers, media_type=OCTETS)
+    response["content"][ANY] = {}  # nothing can be said of them
+    return response
+
+
 _JOB = ref("JobView")
 _FILE = {
-    200: answer("The whole file.", BYTES, *FILE_HEADERS, media_type=ANY),
-    206: answer("The range that was asked for.", BYTES, *FILE_HEADERS, "Content-Range", media_type=ANY),
+    200: whole_or_part("The whole file.", *FILE_HEADERS),
+    206: whole_or_part("The range that was asked for.", *FILE_HEADERS, "Content-Range"),
     304: unchanged("ETag"),
 }
 
@@ -235,7 +246,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "jobs",
             "Follow a job by server-sent events, each with the job as it is then; closes after the last.",
             {
-                200: answer("A stream of events.", TEXT, media_type="text/event-stream"),
+                200: answer("A stream of events.", EVENTS, media_type="text/event-stream"),
                 204: answer("The client knows the job's end already.", None),
             },
             *(404, 410, 429, 503),
@@ -283,7 +294,8 @@ PATHS: dict[str, dict[str, Any]] = {
             {201: answer("The file, stored.", ref("FileView"), "Location", "ETag")},
             *(400, 413, 415, 503),
             parameters=(DISPOSITION, FILE_NAME),
-            body={ANY: {"schema": BYTES}},
+            body={OCTETS: {"schema": BYTES}},
+            body_required=False,  # a file may be empty
         ),
     },
     "/v1/files/{file_id}": readable(

@@ -23,6 +23,7 @@ from offload_api.reading import (
     require_id,
     shown,
 )
+from offload_api.routes.options import with_options
 from offload_api.routes.submitting import retry, submit
 from offload_api.services import Services
 from offload_api.views import JobList, job_summary
@@ -119,4 +120,4 @@ async def remove(request: AnyRequest, services: NamedDependency[Services], job_i
         raise not_finished()
 
 
-router = Router("/v1/jobs", route_handlers=[submit, retry, index, show, result, cancel, remove])
+router = Router("/v1/jobs", route_handlers=with_options(submit, retry, index, show, result, cancel, remove))
