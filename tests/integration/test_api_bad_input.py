@@ -1,6 +1,7 @@
 """Bad input over HTTP: each case has its answer, leaves nothing behind, and disturbs nobody."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -204,6 +205,18 @@ SMUGGLING = {
         "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     ),
     "two lengths": "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "the same length twice in one": "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 5\r\n\r\nhello",
+    "a length below nothing": "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nhello",
+    "a length that is no number": "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 0x5\r\n\r\nhello",
+    "a chunk of no size": (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nlarge\r\nhello\r\n0\r\n\r\n"
+    ),
+    "a chunk longer than its size": (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n"
+    ),
+    "an encoding that is not the last": (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"
+    ),
     "a bare carriage return": "GET /health/live HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n",
     "a line feed": "GET /health/live HTTP/1.1\r\nHost: x\r\nX: a\n b: c\r\n\r\n",
     "NUL in a header": "GET /health/live HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
@@ -236,6 +249,15 @@ def test_headers_that_dribble_in_are_408_after_ten_seconds(api: Api) -> None:
         raw.send("GET /health/live HTTP/1.1\r\nHost: x\r\nX: ")
 
         assert raw.answer().startswith("HTTP/1.1 408 ")
+
+
+def test_what_follows_a_body_longer_than_announced_is_no_request(api: Api) -> None:
+    with Raw(api) as raw:
+        raw.send("POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n")
+        raw.send('{}"task": "echo"}')
+        answers = raw.answer()
+
+    assert ["422", "400"] == re.findall(r"^HTTP/1.1 (\d+) ", answers, re.MULTILINE)
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(api: Api) -> None:

@@ -1,6 +1,8 @@
-"""Reads request bodies no further than their limit, and only in the form they are taken in."""
+"""Reads request bodies no further than their limit, no slower than is fair, and only in the form they are taken in."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,8 +11,12 @@ from litestar.types import Receive
 
 from offload_api import strictness
 from offload_api.access import Caller
-from offload_api.problems import invalid, malformed, too_large, unsupported_media_type
+from offload_api.problems import Problem, invalid, malformed, too_large, unsupported_media_type
 from offload_api.validation import field_errors
+
+#: A body may keep its request waiting for so long, and a second more for each so many of its bytes that have come.
+SLOWEST_BODY_SECONDS = 20.0
+SLOWEST_BYTES_PER_SECOND = 500
 
 #: `auth` is who sends it; not there on a route that asks nobody.
 AnyRequest = Request[Any, Caller, Any]
@@ -60,9 +66,16 @@ def chunks(request: AnyRequest, *, limit_bytes: int) -> AsyncIterator[bytes]:
 
 
 async def _received(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
-    total, more = 0, True
+    clock = asyncio.get_running_loop().time
+    total, more, waited = 0, True, 0.0  # for the client alone, not for whoever takes the chunks
     while more:
-        event = await receive()
+        began = clock()
+        try:
+            async with asyncio.timeout(SLOWEST_BODY_SECONDS + total / SLOWEST_BYTES_PER_SECOND - waited):
+                event = await receive()
+        except TimeoutError:
+            raise _too_slow() from None
+        waited += clock() - began
         if event["type"] != "http.request":
             raise malformed("The connection closed before the end of the body.")
         total += len(event["body"])
@@ -71,3 +84,9 @@ async def _received(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
         more = event["more_body"]
         if event["body"]:
             yield event["body"]
+
+
+def _too_slow() -> Problem:
+    detail = f"The body came in slower than {SLOWEST_BYTES_PER_SECOND} bytes a second."
+    status = HTTPStatus.REQUEST_TIMEOUT
+    return Problem(status, "request-timeout", "Request Timeout", detail, headers={"Connection": "close"})

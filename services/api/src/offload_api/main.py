@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from offload_api.app import create_app
+from offload_api.connections import allow_descriptors
 from offload_api.key_commands import commands
 from offload_api.publisher import Publisher
 from offload_api.server import Server, listening_socket
@@ -56,6 +57,7 @@ def serve(
         _configure_logging(settings.log_level)
         failpoints.arm(settings.failpoints)
         take_short_turns()
+        allow_descriptors(settings.max_connections)
         services = connect(settings)
         listening = listening_socket(settings)
     except OffloadError as error:

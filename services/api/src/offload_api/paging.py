@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from datetime import datetime
 from typing import Annotated, TypeVar
 from urllib.parse import urlencode
@@ -67,8 +68,8 @@ def read(request: AnyRequest) -> Page:
 def read_query(request: AnyRequest, kind: type[AnyQuery]) -> AnyQuery:
     """Return a request's query as a `kind`; raises `Problem` 400."""
     given = list(request.query_params.multi_items())
-    names = [name for name, _ in given]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    times = Counter(name for name, _ in given)
+    if twice := next((name for name in times if times[name] > 1), None):
         raise malformed(f"`{twice}` is given more than once.")
     try:
         return msgspec.convert(dict(given), kind, strict=False)

@@ -2,11 +2,14 @@
 
 import logging
 import socket
+from functools import partial
 from ipaddress import ip_address
+from typing import Any, cast
 
 import uvicorn
 from litestar import Litestar
 
+from offload_api.connections import Connections
 from offload_api.protocol import Protocol
 from offload_api.services import Services
 from offload_api.settings import ApiSettings
@@ -23,11 +26,13 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Litestar, services: Services) -> None:
         self._services = services
+        settings = services.settings
+        places = Connections(most=settings.max_connections, most_of_client=settings.max_connections_per_client)
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="auto",  # uvloop where there is one
-                http=Protocol,
+                http=cast("Any", partial(Protocol, places=places)),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -36,7 +41,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 backlog=BACKLOG,
                 timeout_keep_alive=IDLE_SECONDS,
-                timeout_graceful_shutdown=services.settings.shutdown_seconds,
+                timeout_graceful_shutdown=settings.shutdown_seconds,
             )
         )
 

@@ -27,6 +27,8 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     max_queued: Annotated[int, Meta(ge=0)] = 0  # jobs of one tenant at once, scheduled ones too; 0: any number
     max_requests_per_minute: Annotated[int, Meta(ge=0)] = 0  # of one tenant, at all API processes together; 0: likewise
     audit_days: Annotated[float, Meta(gt=0, le=36_600)] = 90.0  # for which the audit trail is kept
+    max_connections: Annotated[int, Meta(ge=1)] = 4000  # at once, to one API process
+    max_connections_per_client: Annotated[int, Meta(ge=1)] = 2000  # from one address
     max_streams: Annotated[int, Meta(ge=0)] = 2000  # of events, at once, from one API process
     max_streams_per_client: Annotated[int, Meta(ge=0)] = 1000  # to one address
     store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
