@@ -1,0 +1,133 @@
+"""Every example of docs/http.md, run in the document's order against a running service."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import combination
+from tests.acceptance.stack import Stack, until
+from tests.reference import Example, examples
+
+#: There only while more is to come.
+SOMETIMES = {"Retry-After", "Idempotency-Replayed"}
+
+#: Answers that are no success, by curl's own code for them.
+CURL_REFUSED = 22
+
+
+class Shell:
+    """A reader of the document who types its examples, with a service, a table and an ended job at hand."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder = stack, folder
+        (folder / ".curlrc").write_text("fail-with-body\n")
+        rows = "\n".join(f"{row},{row % 7},{'yes' if row % 2 else 'no'}" for row in range(60))
+        (folder / "table.csv").write_text(f"size,colour,sold\n{rows}\n")
+        self.variables = {"OFFLOAD": str(stack.http.base_url).rstrip("/")}
+        self._section: str | None = None
+
+    def enter(self, section: str) -> None:
+        """See that there is what a section starts from."""
+        if section != self._section:
+            self._section = section
+            GIVEN.get(section, an_ended_job)(self)
+
+    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
+        """Run commands as the document has them, and remember the ids that are answered."""
+        environment = {**os.environ, **self.variables, "CURL_HOME": str(self.folder), "no_proxy": "*"}
+        done = subprocess.run(
+            ["bash", "-e"],
+            input=commands,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        for name, pattern in (("ID", "jobs"), ("FILE_ID", "files")):
+            if made := re.findall(rf"^location: /v1/{pattern}/(\w+)", done.stdout, re.MULTILINE | re.IGNORECASE):
+                self.variables[name] = made[-1]
+        return done
+
+
+def an_ended_job(shell: "Shell") -> None:
+    shell.variables["ID"] = shell.stack.submit("echo", {"text": "Hello"})
+    shell.stack.ended(shell.variables["ID"])
+
+
+def a_page_of_failed_jobs(shell: Shell) -> None:
+    past = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    late = {"task": "echo", "payload": {}, "deadline": past, "tags": ["orders"]}
+    shell.stack.ask("POST", "/v1/jobs:batch", json={"jobs": [late] * 21})
+    listed = {"state": "failed", "tag": "orders"}
+    until(lambda: len(shell.stack.ask("GET", "/v1/jobs", params=listed).json()["jobs"]) == 21, "21 failed jobs")
+
+
+def a_waiting_job(shell: Shell) -> None:
+    shell.variables["ID"] = shell.stack.submit("echo", delay_seconds=3600)
+
+
+def a_trained_model(shell: Shell) -> None:
+    file_id = shell.stack.upload((shell.folder / "table.csv").read_bytes())
+    payload = {"file_id": file_id, "target": "sold", "estimator": {"name": "linear"}}
+    shell.variables["ID"] = shell.stack.submit("train-model", payload)
+    assert "succeeded" == shell.stack.ended(shell.variables["ID"])["state"]
+
+
+#: What the reader of a section has done before, where an ended job in `$ID` is not it.
+GIVEN: dict[str, Callable[[Shell], None]] = {
+    "List jobs": a_page_of_failed_jobs,
+    "Cancel a job": a_waiting_job,
+    "Files": a_trained_model,
+}
+
+
+@pytest.fixture(scope="module")
+def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with combination("sqlite", request, tmp_path_factory.mktemp("services")) as stack:
+        stack.start_api()
+        stack.start_worker("--queue", "io", "--queue", "cpu")
+        yield Shell(stack, tmp_path_factory.mktemp("reader"))
+
+
+def names() -> list[str]:
+    found = examples()
+    return [f"{each.section or 'start'} {found[: at + 1].count(each)}" for at, each in enumerate(found)]
+
+
+@pytest.mark.parametrize("example", examples(), ids=names())
+def test_an_example_of_the_reference_does_what_the_reference_shows(shell: Shell, example: Example) -> None:
+    if example.commands.startswith("OFFLOAD="):
+        return  # where the reader's own service listens
+    shell.enter(example.section)
+
+    done = shell.run(example.commands)
+
+    refused = re.match(r"HTTP/1.1 [45]", example.shown) is not None
+    hint = "give its section what it needs in GIVEN of tests/acceptance/test_reference.py, or mend the example"
+    told = f"{example.commands}\n{done.stdout}\n{done.stderr}\n{hint}"
+    assert (CURL_REFUSED if refused else 0) == done.returncode, told
+    came = {word.lower() for word in re.findall(r"[\w-]+", done.stdout)}
+    missing = [word for word in shown_to_be(example.shown) if word.lower() not in came]
+    assert [] == missing, f"what is shown did not come:\n{told}"
+
+
+def shown_to_be(shown: str) -> Iterator[str]:
+    """Return what an output must have: the status, and the names of headers, members of JSON and fields of events."""
+    head, _, rest = shown.partition("\n\n")
+    if head.startswith("HTTP/"):
+        status, *headers = head.splitlines()
+        yield status.split(" ")[1]
+        yield from {each.split(":")[0] for each in headers} - SOMETIMES
+        yield from re.findall(r'"(\w+)":', rest)
+    elif shown.startswith("{"):
+        yield from json.loads(shown)  # within it, members come and go with the job's state
+    else:
+        yield from re.findall(r"^(\w+): ", shown, re.MULTILINE)
