@@ -70,6 +70,7 @@ LOCK := uv pip compile --quiet --upgrade --universal --python-version 3.11 --gen
 lock: $(READY) ## Renew the pinned, hashed requirements
 	@echo uv | $(BIN)/$(LOCK) - -o requirements/uv.txt
 	@echo hatchling | $(BIN)/$(LOCK) - -o requirements/build.txt
+	@echo openapi-python-client | $(BIN)/$(LOCK) - -o requirements/generator.txt
 	@$(BIN)/$(LOCK) shared/pyproject.toml services/api/pyproject.toml -o requirements/api.txt
 	@$(BIN)/$(LOCK) shared/pyproject.toml services/worker/pyproject.toml -o requirements/worker.txt
 	@$(BIN)/$(LOCK) --group dev shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml \

@@ -11,7 +11,13 @@ from offload_api.openapi.security import SCHEMES, secured
 from offload_api.services import Services
 
 VERSION = "1.0.0"  # of the HTTP contract
-DESCRIPTION = "Takes heavy work off a web request. Submit a typed job, follow it, fetch its result."
+DESCRIPTION = """\
+Takes heavy work off a web request. Submit a typed job, follow it, fetch its result.
+
+Beside the errors that each operation names, a connection is answered 400, 408, 429 or 431 and closed where no request
+comes out of it, a method that an address does not take is answered 405, and a mistake of the service 500: all of them
+as problem details.
+"""
 TAGS = {
     "jobs": "Submit work and follow it.",
     "files": "What jobs read and leave behind.",
