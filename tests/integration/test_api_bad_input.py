@@ -257,7 +257,7 @@ def test_what_follows_a_body_longer_than_announced_is_no_request(api: Api) -> No
         raw.send('{}"task": "echo"}')
         answers = raw.answer()
 
-    assert ["422", "400"] == re.findall(r"^HTTP/1.1 (\d+) ", answers, re.MULTILINE)
+    assert ["422", "400"] == re.findall(r"HTTP/1.1 (\d+) ", answers)
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(api: Api) -> None:

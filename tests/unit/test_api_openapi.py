@@ -1,5 +1,7 @@
 """The OpenAPI document is valid, complete, and made of the types that are decoded to."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from openapi_spec_validator import validate
 from offload_api import access
 from offload_api.app import create_app
 from offload_api.openapi.document import document
+from offload_api.openapi.links import LINKS
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
 from offload_shared.artifacts import Artifacts
@@ -104,3 +107,44 @@ def test_every_error_is_documented_as_problem_details(services: Services) -> Non
     expected: Any = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     assert errors
     assert all(expected == content for content in errors)
+
+
+def test_text_that_a_client_sends_is_described_as_strictly_as_it_is_taken(services: Services) -> None:
+    text = served(services)["components"]["schemas"]["Echo"]["properties"]["text"]
+
+    assert re.search(text["pattern"], "tab\tand line\r\nend")
+    assert not any(re.search(text["pattern"], f"a{control}") for control in "\0\x08\x1b\x7f\x85")
+
+
+def test_no_pattern_means_another_thing_in_another_language(services: Services) -> None:
+    patterns = [each["pattern"] for each in within(served(services)) if isinstance(each.get("pattern"), str)]
+
+    assert patterns
+    assert [] == [each for each in patterns if re.search(r"\\[wWsSdDbBAZ]|\(\?[^:=!]", each)]
+
+
+def test_no_default_is_an_object_which_generators_cannot_read(services: Services) -> None:
+    assert [] == [each for each in within(served(services)) if isinstance(each.get("default"), dict)]
+
+
+def test_each_link_leads_to_an_operation_and_gives_parameters_it_has(services: Services) -> None:
+    operations = [each for item in served(services)["paths"].values() for each in item.values()]
+    parameters = {each["operationId"]: {given["name"] for given in each["parameters"]} for each in operations}
+    links = [
+        link
+        for each in operations
+        for response in each["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+
+    assert {operation for operation, _ in LINKS} <= parameters.keys()
+    assert len(links) == sum(len(each) for each in LINKS.values())
+    assert all(link["parameters"].keys() <= parameters[link["operationId"]] for link in links)
+
+
+def within(document: Any) -> Iterator[dict[str, Any]]:
+    """Return every object of a document."""
+    if isinstance(document, dict):
+        yield document
+    for each in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from within(each)
