@@ -125,6 +125,11 @@ class Database:
         pool = cast("QueuePool", self._engine.pool)
         return pool.checkedin() + pool.checkedout()
 
+    @property
+    def connections_in_use(self) -> int:
+        """How many of the connections somebody works with."""
+        return cast("QueuePool", self._engine.pool).checkedout()
+
     def dispose(self) -> None:
         """Close all connections that are not in use."""
         self._engine.dispose()

@@ -10,6 +10,7 @@ from offload_shared.store import outputs
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.endings import end_attempt, lock_running
+from offload_shared.store.queues import of_queue_that_runs
 from offload_shared.store.schema import attempt, job
 
 #: An attempt of a job: what a lease is held for.
@@ -19,7 +20,10 @@ Lease = tuple[str, int]
 def claim(
     database: Database, job_id: str, *, worker: str, lease_seconds: float, tasks: Collection[str]
 ) -> ClaimedJob | None:
-    """Take the lease of a due job of a known task; None, when it is not to be had, means: drop the hint."""
+    """Take the lease of a due job of a known task; None, when it is not to be had, means: drop the hint.
+
+    A job of a paused queue is not to be had: its next hint comes when the queue is resumed.
+    """
     claimable = (
         (job.c.id == job_id)
         & (job.c.state == JobState.QUEUED)
@@ -27,6 +31,7 @@ def claim(
         & ~job.c.cancel_requested
         & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
         & job.c.task.in_(tasks)
+        & of_queue_that_runs()
     )
     change = {
         "state": JobState.RUNNING,

@@ -179,6 +179,32 @@ file = Table(
     Column("sha256", String(64), nullable=False),
 )
 
+#: One row a queue that was ever paused.
+queue = Table(
+    "queue",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("paused_at", UtcDateTime),  # None: its jobs are claimed
+    Column("resumed_at", UtcDateTime),  # for the last time
+    Column("hints_dropped", Boolean, nullable=False),  # resumed, and its jobs have to be hinted at again first
+)
+
+#: One row a worker process: what it says of itself, every few seconds. What it runs, the jobs' own rows say.
+worker = Table(
+    "worker",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("slots", Text, nullable=False),  # a JSON object: how many of each queue
+    Column("draining", Boolean, nullable=False),
+    Column("paused", Text),  # why it takes no jobs for a while
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("lost_at", UtcDateTime, nullable=False),  # unless it is seen again
+)
+
 #: One row an API key. Of its secret there is only a hash.
 api_key = Table(
     "api_key",
