@@ -15,6 +15,7 @@ from offload_worker import executor
 from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.executor import Executor
+from offload_worker.metrics import WorkerMetrics
 from offload_worker.runners.runner import Ended
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.workspace import WorkerUnable, Workspace
@@ -71,6 +72,7 @@ def work(
         runners={RunsIn.PROCESS: runner},
         running=Running(),
         breaker=Breaker([], pause_seconds=1),
+        metrics=WorkerMetrics(),
         folder=tmp_path / "work",
         known={TASK},
         worker="w",

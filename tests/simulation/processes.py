@@ -29,6 +29,7 @@ from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.executor import Executor
 from offload_worker.lease import LeaseKeeper
+from offload_worker.metrics import WorkerMetrics
 from offload_worker.running import Running
 from offload_worker.slots import Slots
 from tests.simulation.broker import QUEUES, Broker, SimulatedConsumer, SimulatedPublisher
@@ -169,6 +170,7 @@ class Worker:
             artifacts=cast("Any", None),  # only the workspace uses it, and it is simulated
             runners=dict.fromkeys(RunsIn, runner),
             running=self.running,
+            metrics=WorkerMetrics(),
             breaker=Breaker([self._slots], pause_seconds=5.0, clock=lambda: world.scheduler.now),
             folder=Path("simulated"),
             known=TASKS,

@@ -17,6 +17,7 @@ from offload_shared.tasks.task import RunsIn
 from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.handle import JobStopped
+from offload_worker.metrics import WorkerMetrics
 from offload_worker.runners.runner import Ended, Runner
 from offload_worker.running import Running, RunningAttempt, Stop
 from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace, workspace
@@ -38,6 +39,7 @@ class Executor:
         runners: Mapping[RunsIn, Runner],
         running: Running,
         breaker: Breaker,
+        metrics: WorkerMetrics,
         folder: Path,
         known: Collection[str],
         worker: str,
@@ -48,6 +50,7 @@ class Executor:
         self._runners = runners
         self._running = running
         self._breaker = breaker
+        self._metrics = metrics
         self._folder = folder
         self._known = known
         self._worker = worker
@@ -103,6 +106,7 @@ class Executor:
                     delivery.leave()
                     return None
             else:
+                self._metrics.claimed(time.monotonic() - leased_at, refused=job is None)
                 delivery.settle()
                 return (job, leased_at) if job else None
 
@@ -134,6 +138,13 @@ class Executor:
 
     def _finish(
         self, attempt: RunningAttempt, outcome: Outcome | None, usage: Usage, space: Workspace | None = None
+    ) -> JobState | None:
+        state = self._store_end(attempt, outcome, usage, space)
+        self._metrics.ended(attempt.job.task, outcome, stored=state is not None)
+        return state
+
+    def _store_end(
+        self, attempt: RunningAttempt, outcome: Outcome | None, usage: Usage, space: Workspace | None
     ) -> JobState | None:
         while outcome:
             try:

@@ -1,4 +1,4 @@
-"""Tells an orchestrator over HTTP whether the worker lives, and whether jobs can reach it."""
+"""Tells an orchestrator over HTTP whether the worker lives, whether jobs can reach it, and what it has counted."""
 
 import json
 import threading
@@ -7,6 +7,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
 from offload_shared.errors import SettingsInvalid
 from offload_worker.service import WorkerService
 
@@ -14,7 +16,7 @@ IDLE_SECONDS = 10.0  # a connection that says nothing for so long holds its thre
 
 
 class HealthServer:
-    """Serves `/health/live` and `/health/ready` on a thread of its own, once `serve` has been called.
+    """Serves `/health/live`, `/health/ready` and `/metrics` on a thread of its own, once `serve` has been called.
 
     Raises `SettingsInvalid` when it cannot listen on the port: before the worker has taken a job.
     """
@@ -45,14 +47,17 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        check = CHECKS.get(self.path)
-        if check is None:
+        if self.path == METRICS:
+            self._answer(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self._service.metrics.render())
+        elif check := CHECKS.get(self.path):
+            status, body = check(self._service)
+            self._answer(status, "application/json", json.dumps(body).encode())
+        else:
             self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        status, body = check(self._service)
-        content = json.dumps(body).encode()
+
+    def _answer(self, status: int, media_type: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -85,4 +90,5 @@ def ready(service: WorkerService) -> tuple[int, dict[str, object]]:
     return (200 if is_ready else 503), body
 
 
+METRICS = "/metrics"
 CHECKS = {"/health/live": live, "/health/ready": ready}

@@ -5,14 +5,17 @@ import os
 import socket
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 
 import dramatiq
 import pika
 import psutil
+from msgspec.structs import replace
 
 from offload_shared import tasks
 from offload_shared.artifacts import Artifacts
@@ -21,8 +24,9 @@ from offload_shared.ids import new_id
 from offload_shared.settings import without_password
 from offload_shared.store.database import Database
 from offload_shared.store.sweeper import Sweeper
+from offload_shared.store.workers import Presence
 from offload_shared.tasks.task import RunsIn
-from offload_worker import actors, container, handlers, lease, reaper, watchdog
+from offload_worker import actors, container, handlers, lease, presence, reaper, watchdog
 from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
 from offload_worker.consumers.rabbitmq import Outage, RabbitmqConsumer
@@ -30,7 +34,9 @@ from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
 from offload_worker.folders import remove_folder
 from offload_worker.lease import LeaseKeeper
+from offload_worker.metrics import Gauges, WorkerMetrics
 from offload_worker.periodic import Periodic
+from offload_worker.presence import PresenceKeeper
 from offload_worker.runners.event_loop import EventLoopRunner
 from offload_worker.runners.guardian import Guardian
 from offload_worker.runners.nursery import Nursery
@@ -64,7 +70,8 @@ class WorkerService:
         self._settings = settings
         self._database = database
         self.slots = {queue: Slots(count) for queue, count in settings.slots_of_queues().items()}
-        self._slot_count = sum(each.free() for each in self.slots.values())
+        self._slot_counts = {queue: slots.free() for queue, slots in self.slots.items()}
+        self._slot_count = sum(self._slot_counts.values())
         self._known = _known_tasks(set(self.slots))
         self._folder = _make_folder(mark)
         self._guardian = Guardian(mark, self._folder)
@@ -72,9 +79,19 @@ class WorkerService:
         self._runners = self._make_runners(mark)
         self.breaker = Breaker(self.slots.values(), pause_seconds=settings.pause_seconds)
         self.running = Running()
+        self.metrics = WorkerMetrics()
+        self.metrics.watch(self._gauges)
         self.draining = False
         keeper = LeaseKeeper(database, self.running, worker=self.name, lease_seconds=settings.lease_seconds)
         sweeper = Sweeper(database, lease_seconds=settings.lease_seconds)
+        self._presence = PresenceKeeper(database, self._present, lease_seconds=settings.lease_seconds)
+        self._described = Presence(
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("offload-worker"),
+            slots=self._slot_counts,
+        )
         self._watchers = [
             Periodic("lease keeper", lease.TICK_SECONDS, keeper.step),
             Periodic(
@@ -83,6 +100,7 @@ class WorkerService:
                 partial(watchdog.watch, self.running, settings.memory_mb or container.memory_mb()),
             ),
             Periodic("sweeper", settings.sweep_seconds, sweeper.sweep),
+            Periodic("presence", presence.TICK_SECONDS, self._presence.step),
         ]
         if os.getpid() == 1:
             self._watchers.append(Periodic("reaper", reaper.TICK_SECONDS, partial(reaper.reap, self._pids)))
@@ -92,6 +110,7 @@ class WorkerService:
             runners=self._runners,
             running=self.running,
             breaker=self.breaker,
+            metrics=self.metrics,
             folder=self._folder,
             known=self._known,
             worker=self.name,
@@ -131,6 +150,18 @@ class WorkerService:
     def _pids(self) -> set[int]:
         return self._nursery.pids | {self._guardian.pid}
 
+    def _present(self) -> Presence:
+        return replace(self._described, draining=self.draining, paused=self.breaker.reason)
+
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            running=Counter(attempt.task.queue for attempt in self.running.all()),
+            slots=self._slot_counts,
+            child_restarts=self._nursery.restarts,
+            draining=self.draining,
+            paused=self.breaker.reason is not None,
+        )
+
     def _consumer(self, queue: str) -> HintConsumer:
         slots = self.slots[queue]
         if self._settings.broker_url:
@@ -168,6 +199,7 @@ class WorkerService:
             self._abandon()
         for watcher in reversed(self._watchers):
             watcher.end()
+        self._presence.leave()
         for runner in self._runners.values():
             runner.close()
         self._guardian.close()

@@ -37,6 +37,7 @@ class Nursery:
         self._marks = (f"{mark}.{number}." for number in itertools.count())
         self._idle: deque[Child] = deque()
         self.pids: set[int] = set()  # of all children, also those at work
+        self.restarts = 0  # children that were started in another's stead
         # A child dies with the thread that started it, so one thread that outlives all jobs starts them all.
         self._launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
         self._starting_since: float | None = None
@@ -71,7 +72,7 @@ class Nursery:
         """End a child and start another in its stead."""
         self._end(child)
         if not self._closed:
-            self.warm(1)
+            self._launcher.submit(self._restart)
 
     def _end(self, child: Child) -> None:
         child.close()
@@ -102,6 +103,10 @@ class Nursery:
     def _add(self) -> None:
         if not self._closed:
             self._idle.append(self._start())
+
+    def _restart(self) -> None:
+        self._add()
+        self.restarts += 1
 
     def close(self) -> None:
         """End all idle children."""
