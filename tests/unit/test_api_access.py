@@ -21,7 +21,7 @@ from offload_shared.store.database import Database
 from offload_shared.tasks import registry
 
 #: Addresses that anybody may ask, in every case.
-ASKED_BY_ANYBODY = {"/", "/health/live", "/health/ready", "/schema/openapi.json"}
+ASKED_BY_ANYBODY = {"/", "/docs", "/docs/{name}", "/health/live", "/health/ready", "/schema/openapi.json"}
 
 
 def services(folder: Path, **settings: Any) -> Services:

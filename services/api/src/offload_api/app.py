@@ -9,8 +9,10 @@ from litestar.di import Provide
 from offload_api import access, problems
 from offload_api.admission import Admission
 from offload_api.background import Background
-from offload_api.routes import audit, events, files, health, jobs, keys, output, schema, submitting, tasks
+from offload_api.routes import audit, docs, events, files, health, jobs, keys, output, schema, submitting, tasks
 from offload_api.services import Services
+
+ROUTES = (submitting, jobs, output, events, tasks, files, keys, audit, health, schema, docs)
 
 
 def create_app(services: Services) -> Litestar:
@@ -23,9 +25,7 @@ def create_app(services: Services) -> Litestar:
 
     admission = Admission(identify=services.identify, limiter=services.limiter, trail=services.trail)
     app = Litestar(
-        route_handlers=[
-            each.router for each in (submitting, jobs, output, events, tasks, files, keys, audit, health, schema)
-        ],
+        route_handlers=[each.router for each in ROUTES],
         dependencies={"services": Provide(lambda: services, use_cache=True, sync_to_thread=False)},
         exception_handlers=problems.HANDLERS,
         lifespan=[running],

@@ -18,6 +18,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = "Offload"
     openapi: str = "/schema/openapi.json"
+    docs: str = "/docs"
     tasks: str = "/v1/tasks"
     health: str = "/health/ready"
 
