@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from litestar.datastructures import Headers
 
+from offload_api.metrics import ApiMetrics
 from offload_api.problems import Problem
 from offload_api.relay import Relay
 from offload_api.routes import jobs as routes
@@ -106,6 +107,7 @@ class Api:
             SimpleNamespace(
                 settings=ApiSettings(),
                 submissions=_submissions(),
+                metrics=ApiMetrics(TASKS),
                 additions=SimpleNamespace(submit=submit),
                 store=store,
                 publisher=self.publisher,

@@ -21,7 +21,10 @@ from offload_shared.store.database import Database
 from offload_shared.tasks import registry
 
 #: Addresses that anybody may ask, in every case.
-ASKED_BY_ANYBODY = {"/", "/docs", "/docs/{name}", "/health/live", "/health/ready", "/schema/openapi.json"}
+ASKED_BY_ANYBODY = {
+    *("/", "/docs", "/docs/{name}", "/schema/openapi.json"),
+    *("/health/live", "/health/ready", "/metrics"),
+}
 
 
 def services(folder: Path, **settings: Any) -> Services:
@@ -37,6 +40,8 @@ def test_every_route_says_what_it_needs_and_few_need_nothing(tmp_path: Path) -> 
     assert Need(Scope.READ) == declared["/v1/jobs", "get"]
     assert Need(Scope.CANCEL) == declared["/v1/jobs/{job_id}", "delete"]
     assert Need(Scope.ADMIN) == declared["/v1/keys", "post"]
+    for operators in (("/v1/queues", "get"), ("/v1/queues/{name}/pause", "post"), ("/v1/workers", "get")):
+        assert Need(Scope.ADMIN, operator=True) == declared[operators]
 
 
 def test_a_route_that_does_not_say_what_it_needs_is_found_at_the_start() -> None:

@@ -9,10 +9,23 @@ from litestar.di import Provide
 from offload_api import access, problems
 from offload_api.admission import Admission
 from offload_api.background import Background
-from offload_api.routes import audit, docs, events, files, health, jobs, keys, output, schema, submitting, tasks
+from offload_api.routes import (
+    administration,
+    audit,
+    docs,
+    events,
+    files,
+    health,
+    jobs,
+    keys,
+    output,
+    schema,
+    submitting,
+    tasks,
+)
 from offload_api.services import Services
 
-ROUTES = (submitting, jobs, output, events, tasks, files, keys, audit, health, schema, docs)
+ROUTES = (submitting, jobs, output, events, tasks, files, keys, audit, administration, health, schema, docs)
 
 
 def create_app(services: Services) -> Litestar:

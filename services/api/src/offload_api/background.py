@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from offload_api.relay import Relay
+from offload_api.interruptions import make_up
 from offload_api.services import Services
 from offload_api.trail import FLUSH_SECONDS, FORGET_SECONDS
 from offload_shared.errors import StoreUnavailable
@@ -23,7 +24,7 @@ class Background:
 
     def __init__(self, services: Services) -> None:
         self._publisher = services.publisher
-        self._relay = Relay(services.store, services.publisher) if services.publisher else None
+        self._relay = services.relay
         self._sweeper = services.sweeper
         self._collector = services.collector
         self._sweep_seconds = services.settings.sweep_seconds
@@ -42,6 +43,7 @@ class Background:
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()
             self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))
+            self._tasks.append(asyncio.create_task(_repeat(partial(make_up, self._store), RELAY_SECONDS)))
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

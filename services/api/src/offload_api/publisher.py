@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pika
 
@@ -31,6 +31,7 @@ class Publisher:
         self._queues = {queue: queue_arguments(queue, quorum=quorum) for queue in queues}
         self._link: Link | None = None
         self._confirmed: list[str] = []
+        self.published = self.confirmed = self.returned = self.dropped = 0  # hints, since the start
         self._task: asyncio.Task[None] | None = None
         self.doubts = 0
 
@@ -44,12 +45,20 @@ class Publisher:
         """How many more hints can be published now."""
         return MOST_IN_FLIGHT - self._link.in_flight if self._link is not None and self.connected else 0
 
-    def publish(self, hints: Iterable[Hint]) -> None:
+    @property
+    def unconfirmed(self) -> int:
+        """How many hints the broker has not confirmed yet."""
+        return self._link.in_flight if self._link is not None else 0
+
+    def publish(self, hints: Sequence[Hint]) -> None:
         """Publish hints without waiting; those there is no room for are dropped and left to the relay."""
         link = self._link
-        for _, hint in zip(range(self.room), hints, strict=False):
-            if link is not None:
+        fitting = hints[: self.room]
+        if link is not None:
+            for hint in fitting:
                 link.publish(hint)
+        self.published += len(fitting)
+        self.dropped += len(hints) - len(fitting)
 
     def take_confirmed(self) -> list[str]:
         """Return the ids of the jobs whose hints the broker has confirmed since the last call."""
@@ -104,10 +113,12 @@ class Publisher:
 
     def _confirmed_append(self, job_id: str) -> None:
         self._confirmed.append(job_id)
+        self.confirmed += 1
 
     def _on_unroutable(self, queue: str) -> None:
         _log.warning("the broker has no queue %s any more", queue)
         self.doubts += 1
+        self.returned += 1
 
 
 async def _watch(link: Link) -> None:

@@ -25,6 +25,7 @@ class Relay:
         self._clock = clock
         self._doubts = 0  # the publisher's, as far as they are resolved
         self._rests_until: dict[str, float] = {}
+        self.relayed = 0  # hints, since the start
 
     async def step(self) -> None:
         """Note what was published, make up for what the broker lost, publish what is due.
@@ -67,6 +68,7 @@ class Relay:
         while queues and self._publisher.room >= hints.BATCH:
             due = await self._store.run(hints.take_due, queues)
             self._publisher.publish(due)
+            self.relayed += len(due)
             if len(due) < hints.BATCH:
                 return
 

@@ -10,6 +10,7 @@ import uvicorn
 from litestar import Litestar
 
 from offload_api.connections import Connections
+from offload_api.metering import metered
 from offload_api.protocol import Protocol
 from offload_api.services import Services
 from offload_api.settings import ApiSettings
@@ -30,7 +31,7 @@ class Server(uvicorn.Server):
         places = Connections(most=settings.max_connections, most_of_client=settings.max_connections_per_client)
         super().__init__(
             uvicorn.Config(
-                app,
+                metered(app, services.metrics),
                 loop="auto",  # uvloop where there is one
                 http=cast("Any", partial(Protocol, places=places)),
                 ws="none",

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from offload_api.access import Identify, anybody
+from offload_api.cached import Cached
 from offload_api.coalescing import Coalescer
 from offload_api.collecting import Collector
 from offload_api.keyring import Keyring
+from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
 from offload_api.rates import RateLimiter
+from offload_api.relay import Relay
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
@@ -20,23 +23,28 @@ from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
 from offload_shared.keys import ApiKey
-from offload_shared.store import api_keys, audits, jobs, rates
+from offload_shared.store import api_keys, audits, jobs, queues, rates
 from offload_shared.store.audits import AuditRecord
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
+from offload_shared.store.queues import QueueStatus
 from offload_shared.store.rates import Grant
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import Task
 
+#: To count what waits takes the longer the more there is, and whoever gathers metrics may be many.
+QUEUES_KEPT_SECONDS = 3.0
+
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of one API process; `publisher` is None where workers read the store themselves."""
+    """The parts of one API process; `publisher` and `relay` are None where workers read the store themselves."""
 
     settings: ApiSettings
     tasks: dict[str, Task]
     store: Store
     artifacts: Artifacts
     publisher: Publisher | None
+    relay: Relay | None
     sweeper: Sweeper
     collector: Collector
     submissions: Submissions
@@ -47,6 +55,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     identify: Identify
     limiter: RateLimiter | None
     trail: Trail | None  # None where no keys say who does what
+    metrics: ApiMetrics
+    queues: frozenset[str]  # those that the tasks use
+    queue_statuses: Cached[list[QueueStatus]]
     output_turn: asyncio.Lock  # held by whoever asks the store whether there is more output
 
 
@@ -76,26 +87,61 @@ def assemble(
     async def record(records: Sequence[AuditRecord]) -> None:
         await store.run(audits.add, records)
 
+    async def queue_statuses() -> list[QueueStatus]:
+        return await store.scan(queues.statuses, names)
+
     limiter = None
     if settings.max_requests_per_minute:
         answer_seconds = settings.store_answer_seconds
         limiter = RateLimiter(take, per_window=settings.max_requests_per_minute, answer_seconds=answer_seconds)
     keyring = Keyring(find_keys, answer_seconds=settings.store_answer_seconds)
+    relay = Relay(store, publisher) if publisher else None
+    streams = Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client)
+    names = frozenset(task.queue for task in tasks.values())
+    metrics = ApiMetrics(tasks)
+    metrics.watch(lambda: _state(store, streams, publisher, relay))
     return Services(
         settings=settings,
         tasks=submissions.tasks,
         store=store,
         artifacts=artifacts,
         publisher=publisher,
+        relay=relay,
         sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
         collector=Collector(database, artifacts),
         submissions=submissions,
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
-        streams=Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client),
         keyring=keyring,
         identify=keyring.identify if settings.auth == "keys" else anybody,
         limiter=limiter,
         trail=Trail(record) if settings.auth == "keys" else None,
+        streams=streams,
+        metrics=metrics,
+        queues=names,
+        queue_statuses=Cached(queue_statuses, seconds=QUEUES_KEPT_SECONDS),
         output_turn=asyncio.Lock(),
+    )
+
+
+def _state(store: Store, streams: Streams, publisher: Publisher | None, relay: Relay | None) -> ProcessState:
+    return ProcessState(
+        store_connections=store.database.connections,
+        store_connections_in_use=store.database.connections_in_use,
+        store_calls=store.calls,
+        store_timeouts=store.timeouts,
+        streams=streams.open,
+        publisher=_publisher_state(publisher, relay) if publisher and relay else None,
+    )
+
+
+def _publisher_state(publisher: Publisher, relay: Relay) -> PublisherState:
+    return PublisherState(
+        connected=publisher.connected,
+        unconfirmed=publisher.unconfirmed,
+        published=publisher.published,
+        confirmed=publisher.confirmed,
+        returned=publisher.returned,
+        dropped=publisher.dropped,
+        relayed=relay.relayed,
     )

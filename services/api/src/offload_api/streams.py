@@ -18,6 +18,11 @@ class Streams:
         self._most_of_client = most_of_client
         self._open: Counter[str] = Counter()
 
+    @property
+    def open(self) -> int:
+        """How many streams there are."""
+        return self._open.total()
+
     def require_place(self, client: str) -> None:
         """Raise `Problem` 429 when there is no place for a further stream to this client's address."""
         if self._open.total() >= self._most or self._open[client] >= self._most_of_client:

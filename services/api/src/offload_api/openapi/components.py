@@ -11,7 +11,9 @@ from offload_api.routes.audit import AuditPage
 from offload_api.routes.files import FileView
 from offload_api.routes.health import Liveness, Readiness
 from offload_api.routes.keys import KeyList, MadeKey, NewKey, Rotation
+from offload_api.routes.queues import QueueList, QueueView
 from offload_api.routes.tasks import TaskList, TaskView
+from offload_api.routes.workers import WorkerList
 from offload_api.submissions import Submissions
 from offload_api.views import JobBatch, JobList, JobView
 from offload_shared.tasks.task import Task
@@ -24,8 +26,8 @@ PRINTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 _REFERENCE = re.compile(r'"\$ref":"#/components/schemas/([^"]+)"')
 
 ANSWERS = (
-    *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList, Liveness, Readiness),
-    *(MadeKey, KeyList, AuditPage),
+    *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList),
+    *(MadeKey, KeyList, AuditPage, QueueView, QueueList, WorkerList, Liveness, Readiness),
 )
 BODIES = (NewKey, Rotation)
 

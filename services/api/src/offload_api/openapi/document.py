@@ -22,8 +22,9 @@ TAGS = {
     "jobs": "Submit work and follow it.",
     "files": "What jobs read and leave behind.",
     "tasks": "What can be submitted.",
-    "keys": "Who may do what.",
-    "health": "For whoever runs the service.",
+    "keys": "Who may do what, and who did.",
+    "administration": "For whoever runs the service: queues, workers, metrics.",
+    "health": "Whether the service is there, and can do its work.",
 }
 
 

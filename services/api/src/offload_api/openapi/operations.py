@@ -92,6 +92,7 @@ FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
 AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
 TASK = parameter("name", "path", TEXT, "A task's name.")
+QUEUE_NAME = parameter("name", "path", TEXT, "A queue's name.")
 ARTIFACT = parameter("name", "path", TEXT, "An artifact's name.")
 DISPOSITION = parameter("Content-Disposition", "header", TEXT, 'The file\'s name: `attachment; filename="table.csv"`.')
 FILE_NAME = parameter("name", "query", TEXT, "The file's name, where headers are hard to set.")
@@ -376,6 +377,52 @@ PATHS: dict[str, dict[str, Any]] = {
             {200: answer("The task.", ref("TaskView"), "ETag"), 304: unchanged("ETag")},
             404,
             parameters=(TASK, IF_NONE_MATCH),
+        )
+    ),
+    "/v1/queues": readable(
+        operation(
+            "listQueues",
+            "administration",
+            "List the queues: whether each is paused, and how many of its jobs have not ended.",
+            {200: answer("Every queue.", ref("QueueList"))},
+            503,
+        )
+    ),
+    "/v1/queues/{name}/pause": {
+        "post": operation(
+            "pauseQueue",
+            "administration",
+            "Let no job of a queue start any more. Jobs are still accepted, and those that run go on.",
+            {200: answer("It is paused.", ref("QueueView"))},
+            *(404, 503),
+            parameters=(QUEUE_NAME,),
+        ),
+    },
+    "/v1/queues/{name}/resume": {
+        "post": operation(
+            "resumeQueue",
+            "administration",
+            "Let jobs of a queue start again.",
+            {200: answer("It is not paused.", ref("QueueView"))},
+            *(404, 503),
+            parameters=(QUEUE_NAME,),
+        ),
+    },
+    "/v1/workers": readable(
+        operation(
+            "listWorkers",
+            "administration",
+            "List the workers that live, each with the jobs that it runs.",
+            {200: answer("Every worker.", ref("WorkerList"))},
+            503,
+        )
+    ),
+    "/metrics": readable(
+        operation(
+            "getMetrics",
+            "administration",
+            "Read what this process has counted, and how the queues stand, as Prometheus does.",
+            {200: answer("Prometheus's text format.", TEXT, media_type="text/plain")},
         )
     ),
     "/health/live": readable(

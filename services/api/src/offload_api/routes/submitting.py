@@ -68,8 +68,10 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
     new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
     added = await services.store.run(jobs.add_all, new, max_queued=services.settings.max_queued)
-    for each in added:
-        _require_added(services, each)
+    for answer in added:
+        _require_added(services, answer)
+    for each, answer in zip(new, added, strict=True):
+        services.metrics.submitted(each.task, replayed=answer.replayed)
     fresh = {each.id: each for each, answer in zip(new, added, strict=True) if not answer.replayed}
     _hint(services, *fresh.values())
     earlier = [answer.id for answer in added if answer.replayed]
@@ -94,6 +96,7 @@ async def _decoded(decode: Callable[[bytes, str | None, str], T], body: bytes, k
 
 async def _accepted(services: Services, caller: Caller, new: NewJob, added: Added) -> Response[bytes]:
     _require_added(services, added)
+    services.metrics.submitted(new.task, replayed=added.replayed)
     if added.replayed:
         job = await find_job(services, caller, added.id)
     else:
