@@ -43,9 +43,9 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
 def statuses(database: Database, names: Collection[str]) -> list[QueueStatus]:
     """Return how these queues stand, and all others that were ever paused or have jobs that have not ended, by name.
 
-    What waits is counted in the index `ix_job_due` alone, what runs in `ix_job_lease_until`, and no job that has ended
-    is looked at. So the cost grows with the backlog, not with the table; and a queue that only such jobs are known of
-    is not found, as no index leads to it.
+    What waits and what runs is found by the indexes of just these, `ix_job_due` having all that is counted, and no job
+    that has ended is looked at. So the cost grows with the backlog, not with the table; and a queue that only such
+    jobs are known of is not found, as no index leads to it.
     """
 
     def work(connection: Connection) -> list[QueueStatus]:
