@@ -61,6 +61,8 @@ class Point(Enum):
     END_LOST_COMMITTED = "end_lost.committed"
     FAIL_EXPIRED_INSIDE = "fail_expired.inside"
     FAIL_EXPIRED_COMMITTED = "fail_expired.committed"
+    FIRE_DUE_INSIDE = "fire_due.inside"  # the jobs of schedules are added, the schedules moved on
+    FIRE_DUE_COMMITTED = "fire_due.committed"
 
 
 class Injected(Exception):  # noqa: N818

@@ -105,6 +105,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     parent_id: str | None = None  # the job that this one is a retry of
     result_ttl_seconds: float | None = None
+    schedule_id: str | None = None  # the schedule that adds it
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +194,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None
     result_ttl_seconds: float | None = None
     expires_at: datetime | None = None
+    schedule_id: str | None = None
 
     @property
     def shown_state(self) -> str:

@@ -40,7 +40,7 @@ def add(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> l
     """
 
     def work(connection: Connection) -> list[Added]:
-        return _add(database, connection, jobs, max_queued)
+        return add_in(database, connection, jobs, max_queued)
 
     return database.write(work)
 
@@ -49,7 +49,7 @@ def add_all(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) 
     """Add jobs as `add` does, or none of them when the answer to one is `conflict` or `refused`."""
 
     def work(connection: Connection) -> list[Added]:
-        answers = _add(database, connection, jobs, max_queued)
+        answers = add_in(database, connection, jobs, max_queued)
         if any(answer.conflict or answer.refused for answer in answers):
             raise _Undone(answers)
         return answers
@@ -66,7 +66,8 @@ class _Undone(Exception):  # noqa: N818 - undoes a transaction
         self.answers = answers
 
 
-def _add(database: Database, connection: Connection, jobs: Sequence[NewJob], max_queued: int = 0) -> list[Added]:
+def add_in(database: Database, connection: Connection, jobs: Sequence[NewJob], max_queued: int = 0) -> list[Added]:
+    """Add jobs in the transaction of a connection, as `add` does."""
     admitted = quotas.admit(connection, jobs, max_queued) if max_queued else jobs
     added = _inserted(database, connection, admitted, limited=max_queued > 0)
     if max_queued:
@@ -130,6 +131,7 @@ def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
         "parent_id": new.parent_id,
         "quota": new.tenant if limited else None,
         "result_ttl_seconds": new.result_ttl_seconds,
+        "schedule_id": new.schedule_id,
     }
 
 
@@ -203,6 +205,7 @@ def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) 
         parent_id=row.parent_id,
         result_ttl_seconds=row.result_ttl_seconds,
         expires_at=row.expires_at,
+        schedule_id=row.schedule_id,
     )
 
 
@@ -309,7 +312,7 @@ def retry(
         if not JobState(row.state).final:
             return RetryRefusal.NOT_FINAL
         new = renewed(_again(row, new_id, idempotency_key))
-        [added] = _add(database, connection, [new], max_queued)
+        [added] = add_in(database, connection, [new], max_queued)
         return new, added
 
     return database.write(work)

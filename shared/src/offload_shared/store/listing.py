@@ -28,6 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     tag: str | None = None
     created_after: datetime | None = None
+    schedule_id: str | None = None
 
 
 def page(database: Database, wanted: Wanted, *, size: int, older_than: str | None = None) -> list[Job]:
@@ -63,6 +64,8 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield job.c.queue == wanted.queue
     if wanted.tag is not None:
         yield job.c.id.in_(select(tag.c.job_id).where(tag.c.name == wanted.tag))
+    if wanted.schedule_id is not None:
+        yield job.c.schedule_id == wanted.schedule_id
     if wanted.created_after is not None:
         # By an index as well: what was made long before cannot have been added after.
         milliseconds = max(0, int((wanted.created_after.timestamp() - MOST_SKEW_SECONDS) * 1000))

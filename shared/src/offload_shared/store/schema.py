@@ -67,6 +67,7 @@ job = Table(
     Column("expires_at", UtcDateTime),  # when that is over; None also while the job has not ended
     Column("quota", String(64)),  # the tenant whose queued jobs it counts among; None where there is no limit of them
     Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
+    Column("schedule_id", String(32)),  # the schedule that has added it, which may be deleted by now
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
@@ -100,6 +101,16 @@ Index("ix_job_expires_at", job.c.expires_at, postgresql_where=_expires, sqlite_w
 # Where there is no limit it is empty, and costs nothing to keep.
 _counted = text("state = 'queued' AND quota IS NOT NULL")
 Index("ix_job_quota", job.c.quota, postgresql_where=_counted, sqlite_where=_counted)
+
+_recurring = job.c.schedule_id.is_not(None)
+Index(
+    "ix_job_schedule_id",
+    job.c.tenant,
+    job.c.schedule_id,
+    job.c.id,
+    postgresql_where=_recurring,
+    sqlite_where=_recurring,
+)
 
 #: One row a tag of a job.
 tag = Table(
@@ -177,6 +188,38 @@ file = Table(
     Column("media_type", String(255), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+#: One row a recurring schedule.
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(100)),
+    Column("job", Text, nullable=False),  # JSON: the body of each job
+    Column("cron", String(100), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("missed", String(16), nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("fingerprint", String(64)),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_run_at", UtcDateTime),  # None: never again
+    Column("last_run_at", UtcDateTime),
+    Column("last_job_id", String(32)),  # which may be deleted by now
+    Column("error", Text),  # JSON: the problem that kept the last time from adding a job
+    CheckConstraint("missed IN ('skip', 'run_once')", name="missed"),
+)
+Index("ix_schedule_due", schedule.c.paused, schedule.c.next_run_at)
+Index("ix_schedule_tenant_id", schedule.c.tenant, schedule.c.id)
+Index(
+    "uq_schedule_idempotency_key",
+    schedule.c.tenant,
+    schedule.c.idempotency_key,
+    unique=True,
+    postgresql_where=schedule.c.idempotency_key.is_not(None),
 )
 
 #: One row a queue that was ever paused.
