@@ -9,6 +9,7 @@ import pytest
 from offload_shared.ids import new_id
 from offload_shared.keys import Scope
 from offload_shared.store import audits
+from offload_shared.store.audits import WantedRecords
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, Headers, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
@@ -131,7 +132,7 @@ def test_the_log_has_it_as_a_line_of_json(api: Api) -> None:
 
 
 def test_old_entries_are_forgotten(api: Api) -> None:
-    [kept] = audits.page(api.database, tenant=None, size=1)
+    [kept] = audits.page(api.database, WantedRecords(tenant=None), size=1)
     old = audits.AuditRecord(
         **{name: getattr(kept, name) for name in kept.__struct_fields__ if name != "id"}, id="0" * 12 + new_id()[12:]
     )
@@ -139,4 +140,4 @@ def test_old_entries_are_forgotten(api: Api) -> None:
 
     assert 1 == audits.forget(api.database, days=90)
     assert 0 == audits.forget(api.database, days=90)
-    assert [kept] == audits.page(api.database, tenant=None, size=1)
+    assert [kept] == audits.page(api.database, WantedRecords(tenant=None), size=1)

@@ -40,6 +40,8 @@ def test_every_route_says_what_it_needs_and_few_need_nothing(tmp_path: Path) -> 
     assert Need(Scope.READ) == declared["/v1/jobs", "get"]
     assert Need(Scope.CANCEL) == declared["/v1/jobs/{job_id}", "delete"]
     assert Need(Scope.ADMIN) == declared["/v1/keys", "post"]
+    assert Need(Scope.SUBMIT) == declared["/v1/schedules", "post"] == declared["/v1/schedules/{schedule_id}", "patch"]
+    assert Need(Scope.CANCEL) == declared["/v1/schedules/{schedule_id}", "delete"]
     for operators in (("/v1/queues", "get"), ("/v1/queues/{name}/pause", "post"), ("/v1/workers", "get")):
         assert Need(Scope.ADMIN, operator=True) == declared[operators]
 

@@ -19,13 +19,17 @@ from offload_api.routes import (
     jobs,
     keys,
     output,
+    schedules,
     schema,
     submitting,
     tasks,
 )
 from offload_api.services import Services
 
-ROUTES = (submitting, jobs, output, events, tasks, files, keys, audit, administration, health, schema, docs)
+ROUTES = (
+    *(submitting, jobs, schedules, output, events, tasks, files),
+    *(keys, audit, administration, health, schema, docs),
+)
 
 
 def create_app(services: Services) -> Litestar:

@@ -1,4 +1,4 @@
-"""What an API process does beside answering requests: publishes, relays, sweeps."""
+"""What an API process does beside answering requests: publishes, relays, sweeps, takes schedules' turns."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from offload_shared.errors import StoreUnavailable
 from offload_shared.store import audits
 
 RELAY_SECONDS = 1.0
+SCHEDULE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Background:
         self._relay = services.relay
         self._sweeper = services.sweeper
         self._collector = services.collector
+        self._scheduler = services.scheduler
         self._sweep_seconds = services.settings.sweep_seconds
         self._store = services.store
         self._trail = services.trail
@@ -37,6 +39,7 @@ class Background:
         """Begin."""
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
+        self._tasks.append(asyncio.create_task(_repeat(self._schedule, SCHEDULE_SECONDS)))
         if self._trail is not None:
             self._tasks.append(asyncio.create_task(_repeat(self._trail.flush, FLUSH_SECONDS)))
             self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
@@ -69,6 +72,9 @@ class Background:
 
     async def _collect(self) -> None:
         await asyncio.to_thread(self._collector.collect)
+
+    async def _schedule(self) -> None:
+        await asyncio.to_thread(self._scheduler.step)
 
 
 async def _repeat(step: Callable[[], Awaitable[object]], pause_seconds: float) -> None:

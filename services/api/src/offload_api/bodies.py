@@ -24,14 +24,19 @@ AnyRequest = Request[Any, Caller, Any]
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
-async def read_json(request: AnyRequest, *, limit_bytes: int) -> bytes:
-    """Return the bytes of a body that is announced as JSON; raises `Problem` 413 or 415.
+JSON_TYPES = ("application/json",)
+#: Of a change of what is there (RFC 7396).
+MERGE_PATCH_TYPES = ("application/merge-patch+json", "application/json")
+
+
+async def read_json(request: AnyRequest, *, limit_bytes: int, media_types: tuple[str, ...] = JSON_TYPES) -> bytes:
+    """Return the bytes of a body that is announced as JSON, or as one of `media_types`; raises `Problem` 413 or 415.
 
     A web page of another site can send text/plain without asking, so nothing but JSON's own type will do.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise unsupported_media_type("Send JSON, with Content-Type: application/json.")
+    if media_type not in media_types:
+        raise unsupported_media_type(f"Send the body as JSON, with Content-Type: {media_types[0]}.")
     return b"".join([chunk async for chunk in chunks(request, limit_bytes=limit_bytes)])
 
 

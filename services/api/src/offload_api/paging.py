@@ -1,10 +1,10 @@
-"""The query of a list of jobs: what is wanted, and where a page begins."""
+"""The query of a list: what is wanted, and where a page begins."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlencode
 from zlib import crc32
 
@@ -13,43 +13,62 @@ from msgspec import UNSET, Meta, UnsetType
 
 from offload_api.bodies import AnyRequest
 from offload_api.problems import malformed
+from offload_api.schedules import NAME_PATTERN as SCHEDULE_NAME_PATTERN
 from offload_api.submissions import EARLIEST, LATEST
 from offload_api.views import ShownState
 from offload_shared import ids
 from offload_shared.store.listing import Wanted
+from offload_shared.store.schedules import WantedSchedules
 
 PAGE_SIZE, LARGEST_PAGE = 50, 200
 
 NAME_PATTERN = "^[ -~]{1,100}$"
+ID_PATTERN = "^[0-9a-f]{32}$"
 
-AnyQuery = TypeVar("AnyQuery", bound=msgspec.Struct)
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+Filter = TypeVar("Filter", bound=msgspec.Struct)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The parameters of a list of jobs."""
+    """The parameters of any list."""
 
     # Unset, not None: the word `null` in a query is a word.
-    state: ShownState | UnsetType = UNSET
-    task: Name | UnsetType = UNSET
-    queue: Name | UnsetType = UNSET
-    tag: Name | UnsetType = UNSET
-    created_after: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
     page_size: Annotated[int, Meta(ge=1, le=LARGEST_PAGE)] = PAGE_SIZE
     page_token: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
 
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are wanted, and which page of them."""
+class JobQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a list of jobs."""
 
-    wanted: Wanted
+    state: ShownState | UnsetType = UNSET
+    task: Name | UnsetType = UNSET
+    queue: Name | UnsetType = UNSET
+    tag: Name | UnsetType = UNSET
+    schedule_id: Annotated[str, Meta(pattern=ID_PATTERN)] | UnsetType = UNSET
+    created_after: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
+
+
+class ScheduleQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a list of schedules."""
+
+    name: Annotated[str, Meta(pattern=SCHEDULE_NAME_PATTERN)] | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+
+class Page(msgspec.Struct, Generic[Filter], frozen=True, kw_only=True):
+    """What is wanted, and which page of it."""
+
+    wanted: Filter
     size: int
-    older_than: str | None  # the id of the last job that the client has
+    older_than: str | None  # the id of the last that the client has
 
 
-def read(request: AnyRequest) -> Page:
-    """Return what a request's query asks for; raises `Problem` 400."""
-    query = read_query(request, Query)
+def read_jobs(request: AnyRequest) -> Page[Wanted]:
+    """Return which jobs a request's query asks for; raises `Problem` 400."""
+    query = read_query(request, JobQuery)
     after = query.created_after or None
     if after is not None and not EARLIEST <= after <= LATEST:
         raise malformed(f"`created_after` is not between the years {EARLIEST.year} and {LATEST.year}.")
@@ -60,7 +79,21 @@ def read(request: AnyRequest) -> Page:
         queue=query.queue or None,
         tag=query.tag or None,
         created_after=after,
+        schedule_id=query.schedule_id or None,
     )
+    return page_of(query, wanted)
+
+
+def read_schedules(request: AnyRequest) -> Page[WantedSchedules]:
+    """Return which schedules a request's query asks for; raises `Problem` 400."""
+    query = read_query(request, ScheduleQuery)
+    paused = None if query.paused is UNSET else query.paused
+    wanted = WantedSchedules(tenant=request.auth.tenant, name=query.name or None, paused=paused)
+    return page_of(query, wanted)
+
+
+def page_of(query: Query, wanted: Filter) -> Page[Filter]:
+    """Return which page a query asks for of what is wanted; raises `Problem` 400."""
     older_than = _last_id(query.page_token, wanted) if query.page_token is not UNSET else None
     return Page(wanted=wanted, size=query.page_size, older_than=older_than)
 
@@ -77,8 +110,8 @@ def read_query(request: AnyRequest, kind: type[AnyQuery]) -> AnyQuery:
         raise malformed(f"The query is not valid: {error}.") from None
 
 
-def token(wanted: Wanted, last_id: str) -> str:
-    """Return the token of the page behind the job of this id."""
+def token(wanted: msgspec.Struct, last_id: str) -> str:
+    """Return the token of the page behind the one that ends with this id."""
     return urlsafe_b64encode(f"{last_id}{_mark(wanted)}".encode()).decode()
 
 
@@ -88,7 +121,15 @@ def next_page(request: AnyRequest, page_token: str) -> str:
     return f"{request.url.path}?{urlencode(query)}"
 
 
-def _last_id(page_token: str, wanted: Wanted) -> str:
+def page_headers(request: AnyRequest, page_token: str | None) -> dict[str, str]:
+    """Return the headers of a page, with the address of the next where there is one."""
+    headers = {"Cache-Control": "private, no-cache"}
+    if page_token:
+        headers["Link"] = f'<{next_page(request, page_token)}>; rel="next"'
+    return headers
+
+
+def _last_id(page_token: str, wanted: msgspec.Struct) -> str:
     try:
         decoded = urlsafe_b64decode(page_token.encode()).decode()
     except (binascii.Error, ValueError):
@@ -99,6 +140,6 @@ def _last_id(page_token: str, wanted: Wanted) -> str:
     return last_id
 
 
-def _mark(wanted: Wanted) -> str:
+def _mark(wanted: msgspec.Struct) -> str:
     # A token of one list is refused by another: it would begin in the middle of it without a word.
     return f"{crc32(msgspec.json.encode(wanted)):08x}"

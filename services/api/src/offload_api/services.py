@@ -14,6 +14,8 @@ from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
 from offload_api.rates import RateLimiter
 from offload_api.relay import Relay
+from offload_api.scheduler import Scheduler
+from offload_api.schedules import Schedules
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
@@ -48,6 +50,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweeper
     collector: Collector
     submissions: Submissions
+    schedules: Schedules
+    scheduler: Scheduler
     additions: Coalescer[NewJob, Added]
     watch: JobWatch
     streams: Streams
@@ -70,6 +74,7 @@ def assemble(
 ) -> Services:
     """Return the services on top of a store, an artifact storage and a publisher."""
     submissions = Submissions(tasks, settings)
+    schedules = Schedules(submissions, settings)
     store = Store(database, threads=settings.store_threads, answer_seconds=settings.store_answer_seconds)
 
     async def add(new: Sequence[NewJob]) -> Sequence[Added]:
@@ -110,6 +115,8 @@ def assemble(
         sweeper=Sweeper(database, lease_seconds=settings.lease_seconds),
         collector=Collector(database, artifacts),
         submissions=submissions,
+        schedules=schedules,
+        scheduler=Scheduler(database, schedules, max_queued=settings.max_queued),
         additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,

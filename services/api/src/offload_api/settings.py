@@ -31,6 +31,7 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     max_connections_per_client: Annotated[int, Meta(ge=1)] = 2000  # from one address
     max_streams: Annotated[int, Meta(ge=0)] = 2000  # of events, at once, from one API process
     max_streams_per_client: Annotated[int, Meta(ge=0)] = 1000  # to one address
+    max_schedules: Annotated[int, Meta(ge=0)] = 1000
     store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
     store_answer_seconds: Seconds = 2.5  # past it a request is answered 503
     shutdown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10  # for requests in flight to be answered

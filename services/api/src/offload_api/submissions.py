@@ -31,22 +31,18 @@ MOST_IN_BATCH = 1000
 
 #: What has limits of the work.
 Limited = TypeVar("Limited", Task, NewJob)
+#: The body of a job of one task.
+Body = TypeVar("Body", bound="Options")
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._:/=@-]*$")]
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of every task's body: the options that any job has. The payload is each task's own."""
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options that any job has, whenever it runs. The payload is each task's own."""
 
     payload: Any
     priority: Annotated[int, Meta(ge=0, le=9, description="9 goes before 0.")] = 0
-    run_at: Annotated[Moment | None, Meta(description="Not before this time (RFC 3339, with its zone).")] = None
-    delay_seconds: Annotated[
-        Annotated[float, Meta(ge=0, le=LONGEST_DELAY_SECONDS)] | None,
-        Meta(description="Not before so many seconds from now; instead of `run_at`."),
-    ] = None
-    deadline: Annotated[Moment | None, Meta(description="The job fails if it has not started by then.")] = None
     timeout_seconds: float | None = None
     memory_limit_mb: int | None = None
     cpu_limit_seconds: float | None = None
@@ -56,6 +52,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(description="The job is kept so long once it has ended; without, until it is deleted."),
     ] = None
     tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS, description="Words of yours to find the job by.")] = []
+
+
+class Submission(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of every task's body: the options of a job that is submitted to run once."""
+
+    run_at: Annotated[Moment | None, Meta(description="Not before this time (RFC 3339, with its zone).")] = None
+    delay_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=LONGEST_DELAY_SECONDS)] | None,
+        Meta(description="Not before so many seconds from now; instead of `run_at`."),
+    ] = None
+    deadline: Annotated[Moment | None, Meta(description="The job fails if it has not started by then.")] = None
 
 
 class _Named(msgspec.Struct):
@@ -73,7 +80,7 @@ class Submissions:
         self._settings = settings
         #: Their limits within the operator's.
         self.tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
-        self.kinds = {name: submission_type(task, settings) for name, task in self.tasks.items()}
+        self.kinds = self.body_types(Submission, "Submit")
         #: All of them as one type, told apart by `task`.
         self.union: Any = reduce(or_, self.kinds.values())
         #: The body of a batch.
@@ -81,13 +88,17 @@ class Submissions:
         self._decoder = msgspec.json.Decoder(self.union)
         self._batch_decoder = msgspec.json.Decoder(self.batch)
 
+    def body_types(self, base: type[Body], prefix: str) -> dict[str, type[Body]]:
+        """Return, by the name of each task, the type of a job's body that has the options of `base`."""
+        return {name: body_type(task, self._settings, base, prefix) for name, task in self.tasks.items()}
+
     def decode(self, body: bytes, idempotency_key: str | None, tenant: str = DEFAULT_TENANT) -> NewJob:
         """Return the job that a body describes; raises `Problem` 400, 404 or 422."""
         strictness.require_sound(body)
         try:
             submission = self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
-            submission = self._once_more(body, self.union, self._refusal)
+            submission = once_more(body, self.union, self._refusal)
         strictness.require_printable(body)
         if errors := list(_contradictions(submission)):
             raise invalid(errors)
@@ -102,7 +113,7 @@ class Submissions:
         try:
             batch: Any = self._batch_decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
-            batch = self._once_more(body, self.batch, self._batch_refusal)
+            batch = once_more(body, self.batch, self._batch_refusal)
         strictness.require_printable(body)
         if errors := [
             FieldError(f"/jobs/{index}{error.pointer}", error.detail)
@@ -114,7 +125,7 @@ class Submissions:
         if idempotency_key is None:
             return made
         keys = hashlib.sha256(idempotency_key.encode()).hexdigest()
-        whole = _fingerprint(batch)
+        whole = fingerprint(batch)
         # No client's own key has a line feed in it.
         return [replace(each, idempotency_key=f"{keys}\n{index}", fingerprint=whole) for index, each in enumerate(made)]
 
@@ -125,14 +136,6 @@ class Submissions:
             raise unknown_task()
         return replace(_within_bounds(new, self._settings), task_version=task.version, queue=task.queue)
 
-    def _once_more(self, body: bytes, kind: Any, refusal: Callable[[Any], Problem]) -> Any:
-        """Decode a body that was refused at first, for it may have written whole numbers with a point."""
-        value = whole_numbers(_json(body))
-        try:
-            return msgspec.convert(value, kind, str_keys=True)
-        except msgspec.ValidationError:
-            raise refusal(value) from None
-
     def _batch_refusal(self, value: Any) -> Problem:
         if errors := field_errors(value, _Batched):
             return invalid(errors)
@@ -140,47 +143,76 @@ class Submissions:
 
     def _batch_errors(self, jobs: list[Any]) -> Iterator[FieldError]:
         for index, value in enumerate(jobs):
-            errors = self._errors(value)
-            if errors is None:
-                errors = [FieldError("/task", "names no task there is")]
-            yield from (FieldError(f"/jobs/{index}{error.pointer}", error.detail) for error in errors)
+            yield from part_errors(value, self.kinds, f"/jobs/{index}")
 
     def _new_job(self, submission: Submission, idempotency_key: str | None, tenant: str) -> NewJob:
-        task = self.tasks[str(submission.__struct_config__.tag)]
-        return NewJob(
-            id=new_id(),
+        return self.new_job(
+            submission,
             tenant=tenant,
-            task=task.name,
-            task_version=task.version,
-            queue=task.queue,
-            payload=msgspec.json.encode(submission.payload).decode(),
-            priority=submission.priority,
-            timeout_seconds=submission.timeout_seconds or task.timeout_seconds,
-            memory_limit_mb=submission.memory_limit_mb or task.memory_limit_mb,
-            cpu_limit_seconds=submission.cpu_limit_seconds or task.cpu_limit_seconds,
-            max_attempts=submission.max_attempts or task.max_attempts,
             delay_seconds=submission.delay_seconds or 0.0,
             run_at=submission.run_at,
             deadline_at=submission.deadline,
             idempotency_key=idempotency_key,
-            fingerprint=_fingerprint(submission) if idempotency_key else None,
-            result_ttl_seconds=submission.result_ttl_seconds,
-            tags=tuple(dict.fromkeys(submission.tags)),
+            fingerprint=fingerprint(submission) if idempotency_key else None,
+        )
+
+    def new_job(self, options: Options, **more: Any) -> NewJob:
+        """Return a job with these options; `more` are fields of it that are no options of its body."""
+        task = self.tasks[str(options.__struct_config__.tag)]
+        return NewJob(
+            id=new_id(),
+            task=task.name,
+            task_version=task.version,
+            queue=task.queue,
+            payload=msgspec.json.encode(options.payload).decode(),
+            priority=options.priority,
+            timeout_seconds=options.timeout_seconds or task.timeout_seconds,
+            memory_limit_mb=options.memory_limit_mb or task.memory_limit_mb,
+            cpu_limit_seconds=options.cpu_limit_seconds or task.cpu_limit_seconds,
+            max_attempts=options.max_attempts or task.max_attempts,
+            result_ttl_seconds=options.result_ttl_seconds,
+            tags=tuple(dict.fromkeys(options.tags)),
+            **more,
         )
 
     def _refusal(self, value: Any) -> Problem:
-        errors = self._errors(value)
+        errors = job_errors(value, self.kinds)
         return unknown_task() if errors is None else invalid(errors)
 
-    def _errors(self, value: Any) -> list[FieldError] | None:
-        """Return what is wrong with a submission that was refused, or None when it names no task there is."""
-        if errors := field_errors(value, _Named):
-            return errors
-        kind = self.kinds.get(value["task"])
-        return field_errors(value, kind) if kind else None
+
+def job_errors(value: Any, kinds: Mapping[str, type[Options]]) -> list[FieldError] | None:
+    """Return what is wrong with a job's body, decoded JSON, or None when it names no task there is.
+
+    `kinds` has the type of the body by the task's name.
+    """
+    if errors := field_errors(value, _Named):
+        return errors
+    kind = kinds.get(value["task"])
+    return field_errors(value, kind) if kind else None
 
 
-def _json(body: bytes) -> Any:
+def part_errors(value: Any, kinds: Mapping[str, type[Options]], pointer: str) -> list[FieldError]:
+    """Return what is wrong with a job's body that is a part of another, at this pointer."""
+    errors = job_errors(value, kinds)
+    if errors is None:
+        errors = [FieldError("/task", "names no task there is")]
+    return [FieldError(f"{pointer}{error.pointer}", error.detail) for error in errors]
+
+
+def once_more(body: bytes, kind: Any, refusal: Callable[[Any], Problem]) -> Any:
+    """Decode a body that was refused at first, for it may have written whole numbers with a point.
+
+    Raises `Problem` 400, and what `refusal` returns of decoded JSON that is no `kind`.
+    """
+    value = whole_numbers(parsed(body))
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except msgspec.ValidationError:
+        raise refusal(value) from None
+
+
+def parsed(body: bytes) -> Any:
+    """Return what JSON says; raises `Problem` 400."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -199,15 +231,15 @@ def _within_bounds(limited: Limited, settings: ApiSettings) -> Limited:
     )
 
 
-def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
-    """Return the type of the body that submits a job of this task."""
+def body_type(task: Task, settings: ApiSettings, base: type[Body], prefix: str) -> type[Body]:
+    """Return the type of the body that describes a job of this task, with the options of `base`."""
     longest = Meta(gt=0, le=settings.max_timeout_seconds, description=f"Instead of {task.timeout_seconds:g}.")
     largest = Meta(ge=1, le=settings.max_memory_limit_mb, description=f"Instead of {task.memory_limit_mb}.")
     cpu_default = "no limit but the timeout" if task.cpu_limit_seconds is None else f"{task.cpu_limit_seconds:g}"
     hardest = Meta(gt=0, le=settings.max_cpu_limit_seconds, description=f"Instead of {cpu_default}.")
     most = Meta(ge=1, le=settings.max_attempts_limit, description=f"Instead of {task.max_attempts}.")
     made = msgspec.defstruct(
-        _type_name(task),
+        _type_name(prefix, task),
         [
             ("payload", task.payload),
             ("timeout_seconds", Annotated[float, longest] | None, None),
@@ -215,7 +247,7 @@ def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
             ("cpu_limit_seconds", Annotated[float, hardest] | None, None),
             ("max_attempts", Annotated[int, most] | None, None),
         ],
-        bases=(Submission,),
+        bases=(base,),
         namespace={"__doc__": task.summary},
         tag_field="task",
         tag=task.name,
@@ -223,7 +255,7 @@ def submission_type(task: Task, settings: ApiSettings) -> type[Submission]:
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    return cast("type[Submission]", made)
+    return cast("type[Body]", made)
 
 
 def batch_type(submission: Any) -> type[msgspec.Struct]:
@@ -250,24 +282,26 @@ def _contradictions(submission: Submission) -> Iterator[FieldError]:
         yield FieldError("/deadline", "is not after `run_at`")
 
 
-def _type_name(task: Task) -> str:
-    return "Submit" + "".join(word.capitalize() for word in task.name.split("-"))
+def _type_name(prefix: str, task: Task) -> str:
+    return prefix + "".join(word.capitalize() for word in task.name.split("-"))
 
 
-def _fingerprint(body: msgspec.Struct) -> str:
-    return hashlib.sha256(msgspec.json.encode(_said(body), order="deterministic")).hexdigest()
+def fingerprint(body: msgspec.Struct) -> str:
+    """Return what tells a body from one that says anything else, however it is written."""
+    return hashlib.sha256(msgspec.json.encode(said(body), order="deterministic")).hexdigest()
 
 
-def _said(value: Any) -> Any:
-    # Without defaults: what a later version adds must not make another body of one that does not speak of it.
+def said(value: Any) -> Any:
+    """Return what a body says, as JSON has it: without what is the default."""
+    # What a later version adds must not make another body of one that does not speak of it.
     if isinstance(value, list | tuple):
-        return [_said(each) for each in value]
+        return [said(each) for each in value]
     if not isinstance(value, msgspec.Struct):
         return value
     fields = ((encoded, getattr(value, name), default) for name, encoded, default in _defaults(type(value)))
-    said = {encoded: _said(each) for encoded, each, default in fields if each != default}
+    spoken_of = {encoded: said(each) for encoded, each, default in fields if each != default}
     tag = value.__struct_config__.tag
-    return said if tag is None else {**said, str(value.__struct_config__.tag_field): tag}
+    return spoken_of if tag is None else {str(value.__struct_config__.tag_field): tag, **spoken_of}
 
 
 @cache

@@ -53,6 +53,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel: str | None = None
     retry: str | None = None
     parent: str | None = None
+    schedule: str | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     priority: int
     tags: list[str]
+    schedule_id: str | None
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
@@ -110,6 +112,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: list[ArtifactView]
     tags: list[str]
     parent_id: str | None
+    schedule_id: str | None
     result_ttl_seconds: float | None
     expires_at: datetime | None
     links: JobLinks
@@ -118,6 +121,11 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 def job_path(job_id: str) -> str:
     """Return the address of a job."""
     return f"/v1/jobs/{job_id}"
+
+
+def schedule_path(schedule_id: str) -> str:
+    """Return the address of a schedule."""
+    return f"/v1/schedules/{schedule_id}"
 
 
 def job_view(job: Job) -> JobView:
@@ -144,6 +152,7 @@ def job_view(job: Job) -> JobView:
         artifacts=[_artifact(job, each) for each in job.artifacts],
         tags=list(job.tags),
         parent_id=job.parent_id,
+        schedule_id=job.schedule_id,
         result_ttl_seconds=job.result_ttl_seconds,
         expires_at=job.expires_at,
         links=_links(job),
@@ -194,4 +203,5 @@ def _links(job: Job) -> JobLinks:
         cancel=None if job.state.final else f"{here}/cancel",
         retry=f"{here}/retry" if job.state.final else None,
         parent=job_path(job.parent_id) if job.parent_id else None,
+        schedule=schedule_path(job.schedule_id) if job.schedule_id else None,
     )

@@ -26,7 +26,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     address: str  # where the connection came from
     method: str
     route: str  # with the names of its parameters, not their values
-    target: str | None  # the id or the name of what it was about: a job, a file, a key
+    target: str | None  # the id or the name of what it was about: a job, a schedule, a file, a key, a queue
     status: int  # of the answer
 
 
@@ -37,18 +37,18 @@ def add(database: Database, records: Sequence[AuditRecord]) -> None:
     database.write(lambda connection: connection.execute(insert(audit).on_conflict_do_nothing(), rows))
 
 
-def page(
-    database: Database,
-    *,
-    tenant: str | None,
-    size: int,
-    key_id: str | None = None,
-    target: str | None = None,
-    older_than: str | None = None,
-) -> list[AuditRecord]:
-    """Return up to `size` records of a tenant (None: of all), the newest first: by this key, about this target."""
-    wanted = {audit.c.tenant: tenant, audit.c.key_id: key_id, audit.c.target: target}
-    conditions = [column == value for column, value in wanted.items() if value is not None]
+class WantedRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records are listed: those of which all of this holds."""
+
+    tenant: str | None  # None: those of all tenants
+    key_id: str | None = None
+    target: str | None = None
+
+
+def page(database: Database, wanted: WantedRecords, *, size: int, older_than: str | None = None) -> list[AuditRecord]:
+    """Return up to `size` records, the newest first, that are older than the one of this id."""
+    values = {audit.c.tenant: wanted.tenant, audit.c.key_id: wanted.key_id, audit.c.target: wanted.target}
+    conditions = [column == value for column, value in values.items() if value is not None]
     if older_than is not None:
         conditions.append(audit.c.id < older_than)
     statement = select(audit).where(*conditions).order_by(audit.c.id.desc()).limit(size)

@@ -141,11 +141,14 @@ def delete_schedule(database: Database, schedule_id: str, *, tenant: str = "") -
     return database.write(lambda connection: connection.execute(statement).one_or_none()) is not None
 
 
-def fire_due(database: Database, turn: Callable[[Schedule, datetime], Turn]) -> int:
+def fire_due(
+    database: Database, turn: Callable[[Schedule, datetime], Turn], *, max_queued: int = 0, refusal: str | None = None
+) -> int:
     """Take some schedules whose time has come, add their jobs and move them on, all in one transaction.
 
-    `turn` says what comes of a schedule's time, given the store's clock, and must not raise. Returns how many were
-    taken; to be repeated until that is none. Others that do the same at the same time take other schedules.
+    `turn` says what comes of a schedule's time, given the store's clock, and must not raise. Of a tenant that has
+    `max_queued` jobs queued (0: any number) no job is added, and the schedule keeps `refusal` as its error. Returns how
+    many were taken; to be repeated until that is none. Others that do the same at the same time take other schedules.
     """
 
     def work(connection: Connection) -> int:
@@ -155,8 +158,9 @@ def fire_due(database: Database, turn: Callable[[Schedule, datetime], Turn]) -> 
         turns = [turn(_as_schedule(row), row.now) for row in rows]
         jobs = [each.job for each in turns if each.job is not None]
         # An id is known before the job is added; the key decides which job is there in the end.
-        ids = {job.id: added.id for job, added in zip(jobs, add_in(database, connection, jobs), strict=True)}
-        moved = [_moved(row, each, ids) for row, each in zip(rows, turns, strict=True)]
+        added = add_in(database, connection, jobs, max_queued)
+        ids = {job.id: each.id for job, each in zip(jobs, added, strict=True) if not each.refused}
+        moved = [_moved(row, each, ids, refusal) for row, each in zip(rows, turns, strict=True)]
         if moved:
             connection.execute(_MOVE, moved)
         return len(rows)
@@ -177,14 +181,15 @@ _MOVE = (
 )
 
 
-def _moved(row: Row[Any], turn: Turn, ids: dict[str, str]) -> dict[str, Any]:
-    last = (row.next_run_at, ids[turn.job.id]) if turn.job else (row.last_run_at, row.last_job_id)
+def _moved(row: Row[Any], turn: Turn, ids: dict[str, str], refusal: str | None) -> dict[str, Any]:
+    job_id = ids.get(turn.job.id) if turn.job else None
+    last = (row.next_run_at, job_id) if job_id else (row.last_run_at, row.last_job_id)
     return {
         "moved": row.id,
         "to_next": turn.next_run_at,
         "to_last": last[0],
         "to_job": last[1],
-        "to_error": turn.error,
+        "to_error": refusal if turn.job and job_id is None else turn.error,
     }
 
 

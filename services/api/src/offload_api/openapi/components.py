@@ -14,7 +14,9 @@ from offload_api.routes.keys import KeyList, MadeKey, NewKey, Rotation
 from offload_api.routes.queues import QueueList, QueueView
 from offload_api.routes.tasks import TaskList, TaskView
 from offload_api.routes.workers import WorkerList
-from offload_api.submissions import Submissions
+from offload_api.schedule_views import ScheduleList, ScheduleView
+from offload_api.schedules import ScheduleBody, Schedules
+from offload_api.submissions import Options, Submissions
 from offload_api.views import JobBatch, JobList, JobView
 from offload_shared.tasks.task import Task
 
@@ -26,10 +28,10 @@ PRINTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 _REFERENCE = re.compile(r'"\$ref":"#/components/schemas/([^"]+)"')
 
 ANSWERS = (
-    *(ProblemDetails, JobView, JobList, JobBatch, FileView, TaskView, TaskList),
+    *(ProblemDetails, JobView, JobList, JobBatch, ScheduleView, ScheduleList, FileView, TaskView, TaskList),
     *(MadeKey, KeyList, AuditPage, QueueView, QueueList, WorkerList, Liveness, Readiness),
 )
-BODIES = (NewKey, Rotation)
+BODIES = (ScheduleBody, NewKey, Rotation)
 
 
 def ref(name: str) -> Schema:
@@ -37,29 +39,45 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def schemas(submissions: Submissions, tasks: Mapping[str, Task]) -> dict[str, Schema]:
-    """Return every schema by name: the answers, each task's payload and result, `Submission` and `Result`."""
+def schemas(submissions: Submissions, schedules: Schedules, tasks: Mapping[str, Task]) -> dict[str, Schema]:
+    """Return every schema by name: the answers, each task's payload and result, and what is told apart by its task."""
     results = [task.result for task in tasks.values()]
-    kinds = list(dict.fromkeys((submissions.union, submissions.batch, *results, *ANSWERS, *BODIES)))
+    asked = (submissions.union, submissions.batch, schedules.union, *BODIES)
+    kinds = list(dict.fromkeys((*asked, *results, *ANSWERS)))
     made, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     of = dict(zip(kinds, made, strict=True))
-    asked = _reached([of[each] for each in (submissions.union, submissions.batch, *BODIES)], components)
-    components = {name: _sendable(each) if name in asked else each for name, each in components.items()}
+    components["ScheduledJob"] = _told_apart(of[schedules.union], schedules.kinds)
+    for schedule in (ScheduleBody, ScheduleView):
+        components[schedule.__name__]["properties"]["job"] = ref("ScheduledJob")
+    components["SchedulePatch"] = _merge_patch(components["ScheduleBody"])
+    sent = _reached([*(of[each] for each in asked), ref("SchedulePatch")], components)
+    components = {name: _sendable(each) if name in sent else each for name, each in components.items()}
     return {
         **components,
-        "Submission": _told_apart(of[submissions.union], submissions),
+        "Submission": _told_apart(of[submissions.union], submissions.kinds),
         "Result": {"anyOf": _distinct([of[each] for each in results]), "description": "As the task's handler made it."},
     }
 
 
-def _told_apart(union: Schema, submissions: Submissions) -> Schema:
+def _told_apart(union: Schema, kinds: Mapping[str, type[Options]]) -> Schema:
     # A union of one is no union to msgspec; and ours exclude each other, which `oneOf` says and `anyOf` does not.
     choices = union.get("anyOf", [union])
-    names = dict(zip(submissions.kinds, (choice["$ref"] for choice in choices), strict=True))
+    names = dict(zip(kinds, (choice["$ref"] for choice in choices), strict=True))
     return {
         "oneOf": choices,
         "discriminator": union.get("discriminator", {"propertyName": "task", "mapping": names}),
     }
+
+
+def _merge_patch(body: Schema) -> Schema:
+    # Any member may be left out, or taken away by null; of the job, too, a part may be given.
+    # What it is without is the default, which the client does not say by leaving it out.
+    parts: Schema = {
+        name: {"anyOf": [{key: each for key, each in schema.items() if key != "default"}, {"type": "null"}]}
+        for name, schema in body["properties"].items()
+    }
+    parts["job"] = {"type": "object", "description": "What changes of the job: its payload, its options."}
+    return {"type": "object", "description": "What changes of a schedule (RFC 7396).", "properties": parts}
 
 
 def _distinct(found: list[Schema]) -> list[Schema]:

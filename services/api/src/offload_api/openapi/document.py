@@ -20,6 +20,7 @@ as problem details.
 """
 TAGS = {
     "jobs": "Submit work and follow it.",
+    "schedules": "Submit work again and again.",
     "files": "What jobs read and leave behind.",
     "tasks": "What can be submitted.",
     "keys": "Who may do what, and who did.",
@@ -38,7 +39,7 @@ def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) 
         "paths": secured(linked(PATHS), needed, required=services.settings.auth == "keys"),
         "components": {
             "securitySchemes": SCHEMES,
-            "schemas": schemas(services.submissions, services.tasks),
+            "schemas": schemas(services.submissions, services.schedules, services.tasks),
             "headers": {name: {"description": text, "schema": TEXT} for name, text in HEADERS.items()},
         },
     }

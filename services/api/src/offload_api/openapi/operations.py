@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from offload_api.bodies import MERGE_PATCH_TYPES
 from offload_api.headers import KEY_PATTERN, LONGEST_KEY
 from offload_api.openapi.components import Schema, ref
-from offload_api.paging import LARGEST_PAGE, NAME_PATTERN
+from offload_api.paging import ID_PATTERN, LARGEST_PAGE, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.views import ShownState
@@ -22,7 +23,7 @@ COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 
 NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE}
-ID: Schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+ID: Schema = {"type": "string", "pattern": ID_PATTERN}
 
 #: What a status outside of success means; some addresses have a word of their own for it.
 PROBLEMS = {
@@ -82,6 +83,7 @@ KEY = parameter(
 LAST_EVENT_ID = parameter("Last-Event-ID", "header", TEXT, "Of the last event the client has: only news is sent.")
 RANGE = parameter("Range", "header", TEXT, "One range of bytes, such as `bytes=0-99`.")
 IF_RANGE = parameter("If-Range", "header", TEXT, "The ETag that the range is of; the whole is sent if it is outdated.")
+SCHEDULE_ID = parameter("schedule_id", "path", ID, "A schedule's id.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
 KEY_ID = parameter("key_id", "path", ID, "A key's id.")
 BY_KEY = parameter("key_id", "query", ID, "Only what was asked for by this key.")
@@ -101,11 +103,25 @@ STATE = parameter("state", "query", {"enum": list(get_args(ShownState))}, "Only 
 TASK_FILTER = parameter("task", "query", NAME, "Only jobs of this task.")
 QUEUE = parameter("queue", "query", NAME, "Only jobs of this queue.")
 TAG = parameter("tag", "query", NAME, "Only jobs with this tag.")
+SCHEDULE = parameter("schedule_id", "query", ID, "Only jobs that this schedule has made.")
 CREATED_AFTER = parameter("created_after", "query", MOMENT, "Only jobs that were submitted after this time (RFC 3339).")
 PAGE_SIZE = parameter("page_size", "query", SIZE, "How many a page has at most.")
 PAGE_TOKEN = parameter("page_token", "query", TEXT, "Where to go on: the last page's next_page_token.")
 
+SCHEDULE_NAME = parameter("name", "query", TEXT, "Only schedules of this name.")
+PAUSED = parameter("paused", "query", {"type": "boolean"}, "Only schedules that are paused, or that are not.")
+
 SUBMISSION_EXAMPLE = {"echo": {"value": {"task": "echo", "payload": {"text": "Hello"}, "priority": 5}}}
+SCHEDULE_EXAMPLE = {
+    "weekdays": {
+        "value": {
+            "job": {"task": "echo", "payload": {"text": "Good morning"}},
+            "cron": "30 7 * * MON-FRI",
+            "timezone": "Europe/Berlin",
+        }
+    }
+}
+PATCH_EXAMPLE = {"pause": {"value": {"paused": True}}}
 
 
 def answer(description: str, schema: Schema | None, *headers: str, media_type: str = JSON) -> Schema:
@@ -163,6 +179,7 @@ def whole_or_part(description: str, *headers: str) -> Schema:
 
 
 _JOB = ref("JobView")
+_SCHEDULE = ref("ScheduleView")
 _FILE = {
     200: whole_or_part("The whole file.", *FILE_HEADERS),
     206: whole_or_part("The range that was asked for.", *FILE_HEADERS, "Content-Range"),
@@ -187,7 +204,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 "List jobs, the newest first.",
                 {200: answer("A page of jobs.", ref("JobList"), "Link")},
                 *(400, 503),
-                parameters=(STATE, TASK_FILTER, QUEUE, TAG, CREATED_AFTER, PAGE_SIZE, PAGE_TOKEN),
+                parameters=(STATE, TASK_FILTER, QUEUE, TAG, SCHEDULE, CREATED_AFTER, PAGE_SIZE, PAGE_TOKEN),
             )
         ),
     },
@@ -288,6 +305,59 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(JOB_ID, ARTIFACT, RANGE, IF_RANGE, IF_NONE_MATCH),
         )
     ),
+    "/v1/schedules": {
+        "post": operation(
+            "addSchedule",
+            "schedules",
+            "Let a job be submitted again and again, at the times of a cron expression.",
+            {
+                201: answer("The schedule, stored.", _SCHEDULE, "Location", "ETag", "Idempotency-Replayed"),
+                409: answer("There are as many as are kept.", ref("ProblemDetails"), media_type=PROBLEM),
+            },
+            *(400, 413, 415, 422, 503),
+            parameters=(KEY,),
+            body={JSON: {"schema": ref("ScheduleBody"), "examples": SCHEDULE_EXAMPLE}},
+        ),
+        **readable(
+            operation(
+                "listSchedules",
+                "schedules",
+                "List schedules, the newest first.",
+                {200: answer("A page of schedules.", ref("ScheduleList"), "Link")},
+                *(400, 503),
+                parameters=(SCHEDULE_NAME, PAUSED, PAGE_SIZE, PAGE_TOKEN),
+            )
+        ),
+    },
+    "/v1/schedules/{schedule_id}": {
+        **readable(
+            operation(
+                "getSchedule",
+                "schedules",
+                "Look at a schedule.",
+                {200: answer("The schedule.", _SCHEDULE, "ETag"), 304: unchanged("ETag")},
+                *(404, 503),
+                parameters=(SCHEDULE_ID, IF_NONE_MATCH),
+            )
+        ),
+        "patch": operation(
+            "changeSchedule",
+            "schedules",
+            "Change a schedule by a JSON merge patch (RFC 7396). Other times begin from now.",
+            {200: answer("The schedule as it is now.", _SCHEDULE, "ETag")},
+            *(400, 404, 413, 415, 422, 503),
+            parameters=(SCHEDULE_ID,),
+            body={each: {"schema": ref("SchedulePatch"), "examples": PATCH_EXAMPLE} for each in MERGE_PATCH_TYPES},
+        ),
+        "delete": operation(
+            "deleteSchedule",
+            "schedules",
+            "Remove a schedule. Its jobs stay.",
+            {204: answer("It is gone.", None)},
+            *(404, 503),
+            parameters=(SCHEDULE_ID,),
+        ),
+    },
     "/v1/files": {
         "post": operation(
             "uploadFile",

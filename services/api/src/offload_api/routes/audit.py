@@ -13,21 +13,16 @@ from offload_api.access import needs
 from offload_api.bodies import AnyRequest
 from offload_api.reading import JSON
 from offload_api.services import Services
-from offload_shared.ids import LENGTH
 from offload_shared.keys import Scope
 from offload_shared.store import audits
-
-Target = Annotated[str, Meta(pattern=audits.TARGET_PATTERN)]
-Id = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{LENGTH}}}$")]
+from offload_shared.store.audits import WantedRecords
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Query(paging.Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The parameters of the trail."""
 
-    key_id: Id | UnsetType = UNSET
-    target: Target | UnsetType = UNSET
-    page_size: Annotated[int, Meta(ge=1, le=paging.LARGEST_PAGE)] = paging.PAGE_SIZE
-    page_token: Id | UnsetType = UNSET
+    key_id: Annotated[str, Meta(pattern=paging.ID_PATTERN)] | UnsetType = UNSET
+    target: Annotated[str, Meta(pattern=audits.TARGET_PATTERN)] | UnsetType = UNSET
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +34,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     address: Annotated[str, Meta(description="Where the connection came from.")]
     method: str
     route: str
-    target: Annotated[str | None, Meta(description="The id of the job, file or key that was made or asked for.")]
+    target: Annotated[str | None, Meta(description="What was made or asked for, by its id; a queue by its name.")]
     status: int
 
 
@@ -54,19 +49,12 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with a page of what the caller's tenant did; to an operator, of what all tenants did."""
     query = paging.read_query(request, Query)
-    found = await services.store.scan(
-        audits.page,
-        tenant=request.auth.administered,
-        size=query.page_size + 1,
-        key_id=query.key_id or None,
-        target=query.target or None,
-        older_than=query.page_token or None,
-    )
-    shown = found[: query.page_size]
-    token = shown[-1].id if len(found) > query.page_size else None
-    headers = {"Cache-Control": "no-store"}
-    if token:
-        headers["Link"] = f'<{paging.next_page(request, token)}>; rel="next"'
+    tenant = request.auth.administered
+    page = paging.page_of(query, WantedRecords(tenant=tenant, key_id=query.key_id or None, target=query.target or None))
+    found = await services.store.scan(audits.page, page.wanted, size=page.size + 1, older_than=page.older_than)
+    shown = found[: page.size]
+    token = paging.token(page.wanted, shown[-1].id) if len(found) > page.size else None
+    headers = paging.page_headers(request, token) | {"Cache-Control": "no-store"}
     entries = [AuditEntry(**{name: getattr(each, name) for name in AuditEntry.__struct_fields__}) for each in shown]
     return Response(
         msgspec.json.encode(AuditPage(entries=entries, next_page_token=token)), media_type=JSON, headers=headers

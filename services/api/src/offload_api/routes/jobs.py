@@ -37,13 +37,11 @@ from offload_shared.store.jobs import CancelAnswer
 @route("/", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Answer with a page of jobs, the newest first."""
-    query = paging.read(request)
+    query = paging.read_jobs(request)
     found = await services.store.scan(listing.page, query.wanted, size=query.size + 1, older_than=query.older_than)
     page, more = found[: query.size], len(found) > query.size
     token = paging.token(query.wanted, page[-1].id) if more else None
-    headers = {"Cache-Control": "private, no-cache"}
-    if token:
-        headers["Link"] = f'<{paging.next_page(request, token)}>; rel="next"'
+    headers = paging.page_headers(request, token)
     body = JobList(jobs=[job_summary(job) for job in page], next_page_token=token)
     return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
 

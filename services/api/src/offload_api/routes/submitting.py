@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from offload_api.access import Caller, needs
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
-from offload_api.problems import RETRY_SECONDS, Problem
+from offload_api.problems import Problem, too_many_queued
 from offload_api.reading import JSON, find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
 from offload_api.services import Services
 from offload_api.trail import note_made
@@ -149,18 +149,21 @@ def _job_as_added(new: NewJob, added: Added) -> Job:
         tags=new.tags,
         parent_id=new.parent_id,
         result_ttl_seconds=new.result_ttl_seconds,
+        schedule_id=new.schedule_id,
     )
 
 
 def _require_added(services: Services, added: Added) -> None:
     if added.conflict:
-        detail = "This Idempotency-Key belongs to another body; a new job needs a new key."
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
+        raise reused_key()
     if added.refused:
-        detail = f"Your tenant may have {services.settings.max_queued} jobs queued at once; try again as they start."
-        headers = {"Retry-After": str(RETRY_SECONDS)}
-        status = HTTPStatus.TOO_MANY_REQUESTS
-        raise Problem(status, "too-many-queued", "Too many jobs are queued", detail, headers=headers)
+        raise too_many_queued(services.settings.max_queued)
+
+
+def reused_key() -> Problem:
+    """Return the answer to a key that an earlier request has used for another body."""
+    detail = "This Idempotency-Key belongs to another body; another request needs another key."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
 
 
 router = Router("/", route_handlers=[submit_batch])  # the others share their address with what reads jobs
