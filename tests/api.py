@@ -63,6 +63,14 @@ class Api:
         """Start another API process on the same store, and return a client of it; the test closes it."""
         return self._stack.start_another_api()
 
+    def restart(self) -> None:
+        """Start the API again, at its old address, after its process has ended."""
+        self.process = self._stack.start_api()
+
+    def start_worker(self) -> Process:
+        """Start a worker of the queues that need nothing large."""
+        return self._stack.start_worker()
+
     def succeed(self, job_id: str, result: bytes = b'{"text":"done"}', *artifacts: StoredFile) -> None:
         self.end(job_id, Succeeded(result, artifacts))
 
