@@ -71,6 +71,18 @@ def test_every_task_is_a_choice_told_apart_by_its_name(services: Services) -> No
     assert ["task", "payload"] == echo["required"]
 
 
+def test_the_job_of_a_schedule_is_described_as_any_but_for_its_times(services: Services) -> None:
+    schemas = served(services)["components"]["schemas"]
+
+    mapping = schemas["ScheduledJob"]["discriminator"]["mapping"]
+    assert set(registry()) == set(mapping)
+    once, again = schemas["SubmitEcho"]["properties"], schemas["ScheduleEcho"]["properties"]
+    assert {"run_at", "delay_seconds", "deadline"} == once.keys() - again.keys()
+    assert {name: once[name] for name in again} == again
+    for name in ("ScheduleBody", "ScheduleView"):
+        assert {"$ref": "#/components/schemas/ScheduledJob"} == schemas[name]["properties"]["job"]
+
+
 def test_the_limit_of_processor_time_is_what_the_operator_allows_and_the_task_gives(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'offload.db'}")
     limited = {"echo": msgspec.structs.replace(ECHO, cpu_limit_seconds=5.0)}
