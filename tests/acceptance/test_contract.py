@@ -18,10 +18,11 @@ SEED = os.environ.get("OFFLOAD_TEST_SEED", "4711")
 
 def without_probes(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document without the tasks of the tests' own, which end processes on purpose."""
-    submission = document["components"]["schemas"]["Submission"]
-    kept = {name: ref for name, ref in submission["discriminator"]["mapping"].items() if not name.startswith("probe")}
-    submission["discriminator"]["mapping"] = kept
-    submission["oneOf"] = [each for each in submission["oneOf"] if each["$ref"] in kept.values()]
+    for union in ("Submission", "ScheduledJob"):
+        body = document["components"]["schemas"][union]
+        kept = {name: ref for name, ref in body["discriminator"]["mapping"].items() if not name.startswith("probe")}
+        body["discriminator"]["mapping"] = kept
+        body["oneOf"] = [each for each in body["oneOf"] if each["$ref"] in kept.values()]
     batch = document["components"]["schemas"]["Batch"]["properties"]["jobs"]
     batch["items"] = {"$ref": "#/components/schemas/Submission"}
     return document

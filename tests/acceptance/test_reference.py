@@ -51,7 +51,7 @@ class Shell:
             timeout=120,
             check=False,
         )
-        for name, pattern in (("ID", "jobs"), ("FILE_ID", "files")):
+        for name, pattern in (("ID", "jobs"), ("FILE_ID", "files"), ("SCHEDULE_ID", "schedules")):
             if made := re.findall(rf"^location: /v1/{pattern}/(\w+)", done.stdout, re.MULTILINE | re.IGNORECASE):
                 self.variables[name] = made[-1]
         return done

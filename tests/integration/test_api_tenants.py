@@ -9,10 +9,12 @@ import pytest
 
 from offload_api.openapi.operations import PATHS
 from offload_shared.artifacts import Artifacts
+from offload_shared.keys import Scope
 from offload_shared.store import api_keys, deletion, files
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, Headers, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
+from tests.integration.test_api_schedules import make_due
 from tests.jobs import added
 
 ECHO: dict[str, Any] = {"task": "echo", "payload": {"text": "mine"}}
@@ -53,11 +55,14 @@ def owned(api: Api, mine: Headers) -> dict[str, str]:
     api.succeed(job_id, b'{"text":"secret"}', stored)
     key, _ = api_keys.create(api.database, tenant="a", name="", scopes=[])
     uploaded = api.http.post("/v1/files", content=b"secret", headers=mine).json()["id"]
-    return {"job_id": job_id, "file_id": uploaded, "key_id": key.id, "name": "note.txt"}
+    schedule = {"job": ECHO, "cron": "0 0 1 1 *", "name": "secret"}
+    scheduled = api.http.post("/v1/schedules", json=schedule, headers=mine).json()["id"]
+    ids = {"job_id": job_id, "file_id": uploaded, "key_id": key.id, "schedule_id": scheduled}
+    return {**ids, "name": "note.txt"}
 
 
 def asked(api: Api, method: str, path: str, by: Headers) -> tuple[int, bytes, dict[str, str]]:
-    answer = api.http.request(method, path, headers=by)
+    answer = api.http.request(method, path, json={} if method == "patch" else None, headers=by)
     return answer.status_code, answer.content, {k: v for k, v in answer.headers.items() if k != "date"}
 
 
@@ -125,6 +130,42 @@ def test_an_idempotency_key_is_each_tenants_own(api: Api, mine: Headers, theirs:
     assert [202] * 4 == [answer.status_code for answer in answers]
     assert ids[:2] == ids[2:]
     assert ids[0] != ids[1]
+
+
+def test_a_schedule_and_the_jobs_that_it_makes_are_its_tenants_own(api: Api, mine: Headers, theirs: Headers) -> None:
+    body = {"job": ECHO, "cron": "0 0 1 1 *", "name": "own"}
+    key = {"Idempotency-Key": "own"}
+    made = [api.http.post("/v1/schedules", json=body, headers={**by, **key}).json()["id"] for by in (mine, theirs)]
+    make_due(api.database, made)
+
+    def jobs_of(schedule_id: str, by: Headers) -> list[str]:
+        answer = api.http.get("/v1/jobs", params={"schedule_id": schedule_id}, headers=by)
+        return [job["id"] for job in answer.json()["jobs"]]
+
+    [job_id] = until(lambda: jobs_of(made[0], mine), "its job")
+    assert [] == jobs_of(made[0], theirs)
+    assert made[0] != made[1]
+    assert 404 == api.http.get(f"/v1/jobs/{job_id}", headers=theirs).status_code
+    for by, own in ((mine, made[0]), (theirs, made[1])):
+        listed = api.http.get("/v1/schedules", params={"name": "own"}, headers=by).json()["schedules"]
+        assert [own] == [each["id"] for each in listed]
+
+
+def test_the_page_token_of_schedules_is_of_no_use_to_another(api: Api, mine: Headers, theirs: Headers) -> None:
+    for _ in range(2):
+        api.http.post("/v1/schedules", json={"job": ECHO, "cron": "@yearly", "name": "paged"}, headers=mine)
+    query: dict[str, Any] = {"name": "paged", "page_size": 1}
+    token = api.http.get("/v1/schedules", params=query, headers=mine).json()["next_page_token"]
+
+    assert 400 == api.http.get("/v1/schedules", params={**query, "page_token": token}, headers=theirs).status_code
+
+
+def test_what_serves_all_tenants_is_no_tenants_to_see_or_change(api: Api, theirs: Headers) -> None:
+    for method, path in (("get", "/v1/queues"), ("post", "/v1/queues/io/pause"), ("get", "/v1/workers")):
+        answer = api.http.request(method, path, headers=theirs)
+        assert (403, "/problems/forbidden") == (answer.status_code, problem(answer)["type"])
+        assert 200 == api.http.request(method, path, headers=api.key(Scope.ADMIN)).status_code
+    api.http.post("/v1/queues/io/resume", headers=api.key(Scope.ADMIN)).raise_for_status()
 
 
 def test_an_idempotency_key_finds_no_retry_of_anothers(api: Api, owned: dict[str, str], theirs: Headers) -> None:

@@ -59,7 +59,8 @@ class World:
         assert schedules.change_schedule(self.database, schedule_id, changed=changed) is not None
 
     def step(self, **allowed: Any) -> int:
-        return Scheduler(self.database, self.schedules(**allowed)).step()
+        max_queued = int(allowed.pop("max_queued", 0))
+        return Scheduler(self.database, self.schedules(**allowed), max_queued=max_queued).step()
 
     def schedule(self, schedule_id: str) -> Schedule:
         found = schedules.get_schedule(self.database, schedule_id)
@@ -96,6 +97,24 @@ def test_a_job_is_made_once_its_time_has_come_and_not_before(world: World) -> No
     found = world.schedule(made)
     assert (at("12:00"), "queued", made) == (job.run_at, job.shown_state, job.schedule_id)
     assert (at("12:00"), job.id, at("13:00")) == (found.last_run_at, found.last_job_id, found.next_run_at)
+
+
+def test_a_time_makes_no_job_where_its_tenant_has_too_many_queued(world: World) -> None:
+    made = world.add(cron="* * * * *")
+    world.now(at("12:00"))
+    world.step(max_queued=1)
+
+    world.now(at("12:01"))
+    assert 1 == world.step(max_queued=1)
+
+    found = world.schedule(made)
+    assert [at("12:00")] == world.times(made)
+    assert (at("12:00"), at("12:02")) == (found.last_run_at, found.next_run_at)
+    assert "/problems/too-many-queued" == msgspec.json.decode(found.error or "")["type"]
+    world.now(at("12:02"))
+    world.step()
+    assert world.schedule(made).error is None
+    assert [at("12:00"), at("12:02")] == world.times(made)
 
 
 def test_each_time_has_a_job_of_its_own(world: World) -> None:

@@ -30,6 +30,17 @@ def _token_of_no_list(case: Case[Any], response: Response, problem: dict[str, An
     return response.status_code == 400 and "page_token" in (case.query or {})
 
 
+def _times_that_never_come(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
+    # What a cron expression and a time zone can be is said in words.
+    errors = problem.get("errors", [])
+    return bool(errors) and all(error["pointer"] in ("/cron", "/timezone") for error in errors)
+
+
+def _of_no_sound_whole(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
+    # A merge patch is held to nothing but what it makes of the schedule, of which it may be any part.
+    return problem.get("type") == "/problems/invalid"
+
+
 def _behind_the_end(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
     # Whether a range can be had depends on the file.
     return response.status_code == 416 and "Range" in (case.headers or {})
@@ -59,6 +70,9 @@ MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool
     "submitJob": (_key_of_another_body, _fields_that_do_not_go_together),
     "submitBatch": (_key_of_another_body, _fields_that_do_not_go_together),
     "retryJob": (_key_of_another_body,),
+    "addSchedule": (_key_of_another_body, _fields_that_do_not_go_together, _times_that_never_come),
+    "changeSchedule": (_of_no_sound_whole,),
+    **dict.fromkeys(("listSchedules", "headListSchedules", "listAudit", "headListAudit"), (_token_of_no_list,)),
     "listJobs": (_token_of_no_list, _outside_of_the_calendar),
     "headListJobs": (_token_of_no_list, _outside_of_the_calendar),
     "getFile": (_behind_the_end,),

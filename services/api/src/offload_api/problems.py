@@ -89,9 +89,7 @@ def too_many_queued(most: int) -> Problem:
     """Return the answer to a tenant that has as many jobs queued as it may."""
     detail = f"Your tenant may have {most} jobs queued at once; try again as they start."
     headers = {"Retry-After": str(RETRY_SECONDS)}
-    return Problem(
-        HTTPStatus.TOO_MANY_REQUESTS, "too-many-queued", "Too many jobs are queued", detail, headers=headers
-    )
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-queued", "Too many jobs are queued", detail, headers=headers)
 
 
 def unsupported_media_type(detail: str) -> Problem:

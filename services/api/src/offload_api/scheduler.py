@@ -36,9 +36,7 @@ class Scheduler:
         A job is hinted at by the relay. Raises `StoreUnavailable`.
         """
         total = 0
-        while taken := store.fire_due(
-            self._database, self._turn, max_queued=self._max_queued, refusal=self._refusal
-        ):
+        while taken := store.fire_due(self._database, self._turn, max_queued=self._max_queued, refusal=self._refusal):
             total += taken
         return total
 

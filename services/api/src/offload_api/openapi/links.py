@@ -24,20 +24,22 @@ def of_job(job_id: str) -> dict[str, Schema]:
     }
 
 
+def _next(operation_id: str) -> dict[str, Schema]:
+    following = "$response.body#/next_page_token"
+    return link(operation_id, "The next page, where there is one; with the same filters.", page_token=following)
+
+
 _MADE = of_job("$response.body#/id")
 _FIRST = of_job("$response.body#/jobs/0/id")
 _ASKED = "$request.path.job_id"
+_SCHEDULE = "$request.path.schedule_id"
 
 #: By operation and status; `Location` and `links` of the answers themselves lead to the same.
 LINKS: Mapping[tuple[str, str], Mapping[str, Schema]] = {
     ("submitJob", "202"): _MADE,
     ("submitBatch", "202"): _FIRST,
     ("retryJob", "202"): _MADE,
-    ("listJobs", "200"): link(
-        "listJobs",
-        "The next page, where there is one; with the same filters.",
-        page_token="$response.body#/next_page_token",  # noqa: S106
-    ),
+    ("listJobs", "200"): _next("listJobs"),
     ("getJob", "200"): {
         **link("getResult", "What it returned.", job_id=_ASKED),
         **link("cancelJob", "Its end before its time.", job_id=_ASKED),
@@ -49,6 +51,29 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Schema]] = {
         **link("deleteJob", "Its removal.", job_id=_ASKED),
     },
     ("cancelJob", "202"): link("getJob", "The job, cancelled soon.", job_id=_ASKED),
+    ("addSchedule", "201"): {
+        **link("getSchedule", "The schedule.", schedule_id="$response.body#/id"),
+        **link("listJobs", "The jobs that it makes.", schedule_id="$response.body#/id"),
+        **link("changeSchedule", "Another time, another job; or a pause.", schedule_id="$response.body#/id"),
+        **link("deleteSchedule", "Its end.", schedule_id="$response.body#/id"),
+    },
+    ("listSchedules", "200"): _next("listSchedules"),
+    ("getSchedule", "200"): {
+        **link("changeSchedule", "Another time, another job; or a pause.", schedule_id=_SCHEDULE),
+        **link("deleteSchedule", "Its end.", schedule_id=_SCHEDULE),
+    },
+    ("changeSchedule", "200"): link("getSchedule", "The schedule.", schedule_id=_SCHEDULE),
+    ("createKey", "201"): {
+        **link("rotateKey", "Another secret for it.", key_id="$response.body#/id"),
+        **link("revokeKey", "Its end.", key_id="$response.body#/id"),
+        **link("listAudit", "What is done with it.", key_id="$response.body#/id"),
+    },
+    ("listAudit", "200"): _next("listAudit"),
+    ("listQueues", "200"): {
+        **link("pauseQueue", "A pause of one of them.", name="$response.body#/queues/0/name"),
+        **link("listJobs", "Its jobs.", queue="$response.body#/queues/0/name"),
+    },
+    ("pauseQueue", "200"): link("resumeQueue", "The end of the pause.", name="$request.path.name"),
     ("uploadFile", "201"): link("getFile", "The file.", file_id="$response.body#/id"),
     ("listTasks", "200"): link("getTask", "One of them.", name="$response.body#/tasks/0/name"),
     ("getTask", "200"): link("listJobs", "The jobs of it.", task="$response.body#/name"),

@@ -87,9 +87,7 @@ SCHEDULE_ID = parameter("schedule_id", "path", ID, "A schedule's id.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
 KEY_ID = parameter("key_id", "path", ID, "A key's id.")
 BY_KEY = parameter("key_id", "query", ID, "Only what was asked for by this key.")
-TARGET = parameter(
-    "target", "query", {"type": "string", "pattern": TARGET_PATTERN}, "Only what was about this job, file or key."
-)
+TARGET = parameter("target", "query", {"type": "string", "pattern": TARGET_PATTERN}, "Only what was about this.")
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
 AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
@@ -314,7 +312,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 201: answer("The schedule, stored.", _SCHEDULE, "Location", "ETag", "Idempotency-Replayed"),
                 409: answer("There are as many as are kept.", ref("ProblemDetails"), media_type=PROBLEM),
             },
-            *(400, 413, 415, 422, 503),
+            *(400, 408, 413, 415, 422, 503),
             parameters=(KEY,),
             body={JSON: {"schema": ref("ScheduleBody"), "examples": SCHEDULE_EXAMPLE}},
         ),
@@ -345,7 +343,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "schedules",
             "Change a schedule by a JSON merge patch (RFC 7396). Other times begin from now.",
             {200: answer("The schedule as it is now.", _SCHEDULE, "ETag")},
-            *(400, 404, 413, 415, 422, 503),
+            *(400, 404, 408, 413, 415, 422, 503),
             parameters=(SCHEDULE_ID,),
             body={each: {"schema": ref("SchedulePatch"), "examples": PATCH_EXAMPLE} for each in MERGE_PATCH_TYPES},
         ),
@@ -386,7 +384,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "keys",
             "Make an API key. Its secret is answered this one time.",
             {201: answer("The key, with its secret.", ref("MadeKey"), "Location")},
-            *(400, 413, 415, 422, 503),
+            *(400, 408, 413, 415, 422, 503),
             body={JSON: {"schema": ref("NewKey")}},
         ),
         **readable(
@@ -405,7 +403,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "keys",
             "Give a key another secret. The present one is good for a while longer.",
             {200: answer("The key, with its new secret.", ref("MadeKey"))},
-            *(400, 404, 413, 415, 422, 503),
+            *(400, 404, 408, 413, 415, 422, 503),
             parameters=(KEY_ID,),
             body={JSON: {"schema": ref("Rotation")}},
         ),

@@ -1,4 +1,4 @@
-"""What an operator sees and does; a guard of this one router is a guard of all of it."""
+"""What an operator sees and does: the queues and the workers of all tenants, and what is counted of them."""
 
 from litestar import Router
 

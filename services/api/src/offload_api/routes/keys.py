@@ -14,6 +14,7 @@ from offload_api.access import Caller, forbidden, needs
 from offload_api.bodies import AnyRequest, read_as
 from offload_api.problems import not_found
 from offload_api.reading import JSON, require_id
+from offload_api.routes.options import with_options
 from offload_api.services import Services
 from offload_shared.keys import (
     LONGEST_LIFE_SECONDS,
@@ -140,4 +141,4 @@ def _made(key: ApiKey, written: str, status: HTTPStatus, headers: dict[str, str]
     return Response(body, status_code=status, media_type=JSON, headers=NOT_TO_BE_KEPT | (headers or {}))
 
 
-router = Router("/v1/keys", route_handlers=[create, index, rotate, revoke])
+router = Router("/v1/keys", route_handlers=with_options(create, index, rotate, revoke))
