@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from offload_api import reading, submissions
+from offload_api import bodies, reading, submissions
 from offload_shared.store import leases
 from offload_worker import executor, lease, running, slots, watchdog
 from tests.simulation.runner import workspace_in
@@ -29,6 +29,8 @@ def simulated(world: "World") -> Iterator[None]:
     replaced.append((executor, "workspace", workspace_in(world)))
     loop = SimpleNamespace(time=lambda: scheduler.now)
     replaced.append((reading, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)))
+    bodies_come_at_once = SimpleNamespace(get_running_loop=lambda: loop, timeout=contextlib.nullcontext)
+    replaced.append((bodies, "asyncio", bodies_come_at_once))
     replaced.append((submissions, "new_id", world.new_id))
     replaced.append((leases, "claim", _counted(leases.claim, world, "hint dropped")))
     replaced.append((leases, "finish", _counted(leases.finish, world, "stale end refused")))

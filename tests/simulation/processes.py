@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from litestar.datastructures import Headers
 
+from offload_api.access import Caller
 from offload_api.metrics import ApiMetrics
 from offload_api.problems import Problem
 from offload_api.relay import Relay
@@ -130,7 +131,7 @@ class Api:
 
     def cancel(self, job_id: str) -> Answer:
         """POST /v1/jobs/{id}/cancel."""
-        return self._answer(routes.cancel, self.services, job_id)
+        return self._answer(routes.cancel, _request({}), self.services, job_id)
 
     def _answer(self, route: Any, *arguments: Any) -> Answer:
         try:
@@ -152,7 +153,7 @@ def _request(headers: dict[str, str], body: bytes = b"") -> Any:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return SimpleNamespace(headers=Headers(headers), receive=receive)
+    return SimpleNamespace(headers=Headers(headers), receive=receive, auth=Caller())
 
 
 class Worker:
