@@ -140,16 +140,30 @@ class Schemas {
 
 const quoted = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
+/** Return the scopes that a key needs, and whether one is asked for: else the list begins with an empty choice. */
+function scopes(operation) {
+  const choices = operation.security ?? [];
+  const named = choices.flatMap((each) => Object.values(each).flat());
+  return { named, required: named.length > 0 && choices.every((each) => Object.keys(each).length > 0) };
+}
+
+function asked(operation) {
+  const { named, required } = scopes(operation);
+  if (!named.length) return null;
+  return make("p", {}, ...prose(`${required ? "Needs a key" : "Where keys are asked for, needs one"} with the scope \`${named.join("`, `")}\`.`));
+}
+
 function curl(path, method, operation, schemas) {
   const given = (operation.parameters ?? []).filter((each) => each.in === "path");
   const filled = given.reduce((made, each) => made.replace(`{${each.name}}`, `$${each.name.toUpperCase()}`), path);
   const address = `"${new URL(filled.slice(1), root).href.replaceAll("%24", "$")}"`;
-  const parts = [`curl -i ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${address}`];
+  const key = scopes(operation).required ? ` -H "Authorization: Bearer $KEY"` : "";
+  const parts = [`curl -i ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${address}${key}`];
   const [[media, content] = []] = Object.entries(operation.requestBody?.content ?? {});
-  if (media === "application/json") {
+  if (media?.endsWith("json")) {
     const [shown] = Object.values(content.examples ?? {});
     const value = shown ? shown.value : schemas.example(content.schema ?? {});
-    parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(value))}`);
+    parts.push(`-H 'Content-Type: ${media}'`, `-d ${quoted(JSON.stringify(value))}`);
   } else if (media) {
     parts.push("-H 'Content-Type: text/csv'", "--data-binary @table.csv");
   }
@@ -203,6 +217,7 @@ function article(path, method, item, document_, schemas) {
     make("h3", { id: heading }, ...shown, path),
     make("p", {}, ...prose(operation.summary)),
     operation.description ? make("p", {}, ...prose(operation.description)) : null,
+    asked(operation),
     ...(found.length ? parameters(found, schemas) : []),
     ...(operation.requestBody ? body(operation.requestBody.content, schemas) : []),
     ...answers(operation.responses, document_.components ?? {}, schemas),
