@@ -4,7 +4,7 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 from zlib import crc32
 
@@ -52,7 +52,7 @@ class ScheduleQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The parameters of a list of schedules."""
 
     name: Annotated[str, Meta(pattern=SCHEDULE_NAME_PATTERN)] | UnsetType = UNSET
-    paused: bool | UnsetType = UNSET
+    paused: Literal["true", "false"] | UnsetType = UNSET  # as JSON writes them, and in no other way
 
 
 AnyQuery = TypeVar("AnyQuery", bound=Query)
@@ -87,7 +87,7 @@ def read_jobs(request: AnyRequest) -> Page[Wanted]:
 def read_schedules(request: AnyRequest) -> Page[WantedSchedules]:
     """Return which schedules a request's query asks for; raises `Problem` 400."""
     query = read_query(request, ScheduleQuery)
-    paused = None if query.paused is UNSET else query.paused
+    paused = None if query.paused is UNSET else query.paused == "true"
     wanted = WantedSchedules(tenant=request.auth.tenant, name=query.name or None, paused=paused)
     return page_of(query, wanted)
 

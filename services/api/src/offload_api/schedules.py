@@ -39,7 +39,7 @@ from offload_shared.job import NewJob
 from offload_shared.keys import DEFAULT_TENANT
 from offload_shared.schedule import Missed, NewSchedule, Plan, Schedule
 
-NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]{1,100}$"
+NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]{1,100}(?!\n)$"  # to Python a line feed may stand before `$`
 
 
 class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from offload_api.openapi.components import Schema, ref
 from offload_api.paging import ID_PATTERN, LARGEST_PAGE, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
+from offload_api.schedules import NAME_PATTERN as SCHEDULE_NAME_PATTERN
 from offload_api.views import ShownState
 from offload_shared.store.audits import TARGET_PATTERN
 
@@ -106,7 +107,9 @@ CREATED_AFTER = parameter("created_after", "query", MOMENT, "Only jobs that were
 PAGE_SIZE = parameter("page_size", "query", SIZE, "How many a page has at most.")
 PAGE_TOKEN = parameter("page_token", "query", TEXT, "Where to go on: the last page's next_page_token.")
 
-SCHEDULE_NAME = parameter("name", "query", TEXT, "Only schedules of this name.")
+SCHEDULE_NAME = parameter(
+    "name", "query", {"type": "string", "pattern": SCHEDULE_NAME_PATTERN}, "Only schedules of this name."
+)
 PAUSED = parameter("paused", "query", {"type": "boolean"}, "Only schedules that are paused, or that are not.")
 
 SUBMISSION_EXAMPLE = {"echo": {"value": {"task": "echo", "payload": {"text": "Hello"}, "priority": 5}}}
@@ -406,6 +409,7 @@ PATHS: dict[str, dict[str, Any]] = {
             *(400, 404, 408, 413, 415, 422, 503),
             parameters=(KEY_ID,),
             body={JSON: {"schema": ref("Rotation")}},
+            body_required=False,  # none is as good as an empty object
         ),
     },
     "/v1/keys/{key_id}": {

@@ -44,8 +44,9 @@ def _secured(operation: Schema, need: Need | None, *, required: bool) -> Schema:
     if need is None:
         return {**operation, "security": []}
     problem = ref("ProblemDetails")
+    told = PROBLEMS | ({403: f"{PROBLEMS[403]} It has to be one of the default tenant."} if need.operator else {})
     refused = {
-        str(status): answer(PROBLEMS[status], problem, *headers, media_type=PROBLEM)
+        str(status): answer(told[status], problem, *headers, media_type=PROBLEM)
         for status, headers in ((401, CHALLENGE), (403, CHALLENGE), (429, LIMITED))
     }
     if operation["operationId"].startswith("head"):
