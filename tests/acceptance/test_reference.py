@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.reference import Example, examples
 
 #: There only while more is to come.
 SOMETIMES = {"Retry-After", "Idempotency-Replayed"}
+
+#: What the examples call the last that was made, by the list that it is in.
+NAMED = {"ID": "jobs", "FILE_ID": "files", "SCHEDULE_ID": "schedules", "KEY_ID": "keys"}
 
 #: Answers that are no success, by curl's own code for them.
 CURL_REFUSED = 22
@@ -40,7 +44,10 @@ class Shell:
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
         """Run commands as the document has them, and remember the ids that are answered."""
-        environment = {**os.environ, **self.variables, "CURL_HOME": str(self.folder), "no_proxy": "*"}
+        # The service's own settings, and its commands: some examples work on its store.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        mine = {"PATH": path, "CURL_HOME": str(self.folder), "no_proxy": "*"}
+        environment = {**self.stack.environment, **self.variables, **mine}
         done = subprocess.run(
             ["bash", "-e"],
             input=commands,
@@ -51,7 +58,7 @@ class Shell:
             timeout=120,
             check=False,
         )
-        for name, pattern in (("ID", "jobs"), ("FILE_ID", "files"), ("SCHEDULE_ID", "schedules")):
+        for name, pattern in NAMED.items():
             if made := re.findall(rf"^location: /v1/{pattern}/(\w+)", done.stdout, re.MULTILINE | re.IGNORECASE):
                 self.variables[name] = made[-1]
         return done
