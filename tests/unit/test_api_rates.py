@@ -13,13 +13,16 @@ from offload_shared.store.rates import Grant
 class Bucket:
     """A bucket that never fills up again by itself, and a process's clock."""
 
-    def __init__(self, held: int, per_window: int = 1000) -> None:
+    def __init__(self, held: int, per_window: int = 1000, turns: int = 0) -> None:
         self.held = held
+        self.turns = turns  # of the event loop that an answer takes
         self.taken: list[int] = []
         self.seconds = 100.0
         self.limiter = RateLimiter(self.take, per_window=per_window, clock=lambda: self.seconds)
 
     async def take(self, wanted: Mapping[str, int]) -> dict[str, Grant]:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         granted = min(self.held, wanted["a"])
         self.held -= granted
         self.taken.append(wanted["a"])
@@ -47,6 +50,22 @@ def test_under_load_one_statement_serves_many() -> None:
         for _ in range(300):
             assert 1 == await bucket.served(1)
         assert [1, 2, 4, 8, 16, 32, 50, 50, 50, 50, 50] == bucket.taken
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("clients", [1, 4, 10, 32])
+def test_clients_that_ask_at_once_lose_nothing_of_what_is_theirs(clients: int) -> None:
+    async def run() -> None:
+        bucket = Bucket(held=600, per_window=600, turns=3)
+
+        async def client() -> int:
+            served = 0
+            while await bucket.served(1):
+                served += 1
+            return served
+
+        assert 600 == sum(await asyncio.gather(*(client() for _ in range(clients))))
 
     asyncio.run(run())
 

@@ -76,7 +76,9 @@ async def _received(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
     while more:
         began = clock()
         try:
-            async with asyncio.timeout(SLOWEST_BODY_SECONDS + total / SLOWEST_BYTES_PER_SECOND - waited):
+            allowed = SLOWEST_BODY_SECONDS + total / SLOWEST_BYTES_PER_SECOND - waited
+            # However much has come, what falls silent is given up: a large body would have earned hours.
+            async with asyncio.timeout(min(allowed, SLOWEST_BODY_SECONDS)):
                 event = await receive()
         except TimeoutError:
             raise _too_slow() from None

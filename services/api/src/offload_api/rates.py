@@ -68,27 +68,42 @@ class RateLimiter:
         return self._accounts.setdefault(tenant, _Account())
 
     async def _refill(self, tenants: Sequence[str]) -> list[bool]:
-        wanted = Counter(tenants)
-        for tenant, number in wanted.items():
-            account = self._account(tenant)
-            # What was used up in time shows that more will be; what was not, that it will not.
-            in_time = self._clock() < account.until and not account.left
-            account.size = min(2 * account.size, self._largest) if in_time else 1
-            wanted[tenant] = max(number, account.size)
-        grants = await self._take(wanted)
+        asked = Counter(tenants)
+        # What the turn before took, while these waited for theirs, is theirs first; nobody else has it meanwhile.
+        left = {tenant: self._withdraw(self._account(tenant)) for tenant in asked}
+        amounts = {tenant: self._amount(tenant, number - left[tenant]) for tenant, number in asked.items()}
+        wanted = {tenant: amount for tenant, amount in amounts.items() if amount > 0}
+        try:
+            grants = await self._take(wanted) if wanted else {}
+        finally:
+            for tenant, number in left.items():
+                self._account(tenant).left += number
         now = self._clock()
-        left = {tenant: grant.granted for tenant, grant in grants.items()}
-        answers = []
-        for tenant in tenants:
-            answers.append(left[tenant] > 0)
-            left[tenant] = max(0, left[tenant] - 1)
         for tenant, grant in grants.items():
             account = self._account(tenant)
-            account.left, account.until = left[tenant], now + KEPT_SECONDS
+            account.left, account.until = account.left + grant.granted, now + KEPT_SECONDS
             account.grant, account.granted_at = grant, now
             if not grant.remaining:
                 account.refused_until = now + grant.next_seconds
-        return answers
+        return [self._use(self._account(tenant)) for tenant in tenants]
+
+    def _withdraw(self, account: _Account) -> int:
+        left, account.left = account.left if self._clock() < account.until else 0, 0
+        return left
+
+    def _amount(self, tenant: str, missing: int) -> int:
+        if missing <= 0:
+            return 0
+        account = self._account(tenant)
+        # What was used up in time shows that more will be; what was not, that it will not.
+        account.size = min(2 * account.size, self._largest) if self._clock() < account.until else 1
+        return max(missing, account.size)
+
+    @staticmethod
+    def _use(account: _Account) -> bool:
+        served = account.left > 0
+        account.left -= served
+        return served
 
     def _headers(self, account: _Account) -> dict[str, str]:
         left = account.grant.remaining + account.left
