@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from offload_api.connections import SPARE_DESCRIPTORS, Connections
+from offload_api.connections import MOST_TOLD, SPARE_DESCRIPTORS, Connections
 
 
 def test_a_client_gets_no_more_places_than_it_may_have() -> None:
@@ -19,6 +19,14 @@ def test_all_clients_together_get_no_more_places_than_there_are() -> None:
     places = Connections(most=2, most_of_client=2)
 
     assert [True, True, False] == [places.take_place(client) for client in "abc"]
+
+
+def test_of_those_that_are_turned_away_only_so_many_hold_a_descriptor_to_be_told() -> None:
+    places = Connections(most=1, most_of_client=1)
+
+    assert [True] * MOST_TOLD + [False] == [places.begin_telling() for _ in range(MOST_TOLD + 1)]
+    places.end_telling()
+    assert places.begin_telling()
 
 
 def test_the_process_may_open_what_its_connections_need() -> None:

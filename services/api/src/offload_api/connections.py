@@ -8,6 +8,8 @@ _log = logging.getLogger(__name__)
 
 #: Descriptors for what is no connection: the store, artifacts, the broker, libraries.
 SPARE_DESCRIPTORS = 256
+#: Connections over the limits that are told so at once; they take a while to close, and descriptors meanwhile.
+MOST_TOLD = 64
 
 
 class Connections:
@@ -18,6 +20,7 @@ class Connections:
         self._most_of_client = most_of_client
         self._open: Counter[str] = Counter()
         self._total = 0
+        self._told = 0
 
     def take_place(self, client: str) -> bool:
         """Count a connection of this client's address; False when there is no place for it."""
@@ -33,6 +36,17 @@ class Connections:
         self._open[client] -= 1
         if not self._open[client]:
             del self._open[client]
+
+    def begin_telling(self) -> bool:
+        """Count a connection that is told that there is no place; False when so many are that it is just closed."""
+        if self._told >= MOST_TOLD:
+            return False
+        self._told += 1
+        return True
+
+    def end_telling(self) -> None:
+        """Count one less."""
+        self._told -= 1
 
 
 def allow_descriptors(connections: int) -> None:

@@ -92,6 +92,12 @@ def too_many_queued(most: int) -> Problem:
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-queued", "Too many jobs are queued", detail, headers=headers)
 
 
+def never_fits(jobs: int, most: int) -> Problem:
+    """Return the answer to a batch of more jobs than a tenant may ever have queued: to wait would not help."""
+    detail = f"The batch has {jobs} jobs, and your tenant may have {most} queued at once; submit fewer together."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "too-many-queued", "The batch is too large", detail)
+
+
 def unsupported_media_type(detail: str) -> Problem:
     """Return the answer to a body of another kind than this address takes."""
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -28,6 +28,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **keywords)
         self._places = places
         self._place: str | None = None  # the client's address, while its connection is counted
+        self._is_told = False  # that there is no place for it
         self._headers_bytes: int | None = 0  # of the request that begins; None once its headers are complete
         self._headers_timer: asyncio.TimerHandle | None = None
         self._farewell_timer: asyncio.TimerHandle | None = None  # runs once the connection's last answer is written
@@ -40,10 +41,17 @@ class Protocol(HttpToolsProtocol):
         """Begin to wait for a request."""
         super().connection_made(cast("asyncio.Transport", transport))
         if self._is_one_too_many():
+            self._turn_away()
+        else:
+            self._begin_headers()
+
+    def _turn_away(self) -> None:
+        self._is_told = self._places is not None and self._places.begin_telling()
+        if self._is_told:
             detail = "Too many connections are open; close some, or use one for many requests."
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_seconds=CROWDED_RETRY_SECONDS)
         else:
-            self._begin_headers()
+            self.transport.abort()
 
     def _is_one_too_many(self) -> bool:
         if self._places is None:
@@ -85,6 +93,9 @@ class Protocol(HttpToolsProtocol):
         if self._places is not None and self._place is not None:
             self._places.give_back(self._place)
             self._place = None
+        if self._places is not None and self._is_told:
+            self._places.end_telling()
+            self._is_told = False
         self._end_headers()
         self._end_reader_timer()
         self._end_rest_timer()

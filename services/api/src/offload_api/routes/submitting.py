@@ -13,8 +13,17 @@ from litestar.params import FromPath
 from offload_api.access import Caller, needs
 from offload_api.bodies import AnyRequest, read_json
 from offload_api.headers import idempotency_key
-from offload_api.problems import Problem, too_many_queued
-from offload_api.reading import JSON, find_job, job_headers, missing_job, not_finished, require_id, retry_seconds, shown
+from offload_api.problems import Problem, never_fits, too_many_queued
+from offload_api.reading import (
+    JSON,
+    find_job,
+    job_headers,
+    missing_job,
+    not_finished,
+    require_id,
+    retry_seconds,
+    shown,
+)
 from offload_api.services import Services
 from offload_api.trail import note_made
 from offload_api.views import JobBatch, job_path, job_summary
@@ -68,6 +77,9 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
     new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
     added = await services.store.run(jobs.add_all, new, max_queued=services.settings.max_queued)
+    most = services.settings.max_queued
+    if any(answer.refused for answer in added) and len(new) > most:
+        raise never_fits(len(new), most)
     for answer in added:
         _require_added(services, answer)
     for each, answer in zip(new, added, strict=True):
