@@ -140,6 +140,8 @@ class TestKeys:
             ({"scopes": []}, "/scopes"),
             ({"scopes": ["root"]}, "/scopes/0"),
             ({"tenant": "a b"}, "/tenant"),
+            ({"tenant": "acme\n"}, "/tenant"),
+            ({"name": "x\nforged"}, "/name"),
             ({"expires_in_seconds": 0}, "/expires_in_seconds"),
             ({"name": "x" * 101}, "/name"),
             ({"name": "\u0000"}, "/name"),

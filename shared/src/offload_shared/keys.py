@@ -18,8 +18,9 @@ SECRET_BYTES = 32
 #: Whose jobs are made without a key; its administrators are those of the whole installation.
 DEFAULT_TENANT = ""
 
-#: An empty name is the default tenant's.
-TENANT_PATTERN = "^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$"
+#: An empty name is the default tenant's. To Python a line feed may stand before `$`.
+TENANT_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?(?!\n)$"
+NAME_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f]*(?!\n)$"
 LONGEST_NAME = 100
 LONGEST_LIFE_SECONDS = 10 * 366 * 86_400.0
 #: For so long after a rotation the secret before it is good too, unless told otherwise: clients have to learn of it.
@@ -29,7 +30,7 @@ LONGEST_OVERLAP_SECONDS = 30 * 86_400.0
 _WRITTEN = re.compile(rf"{PREFIX}_([0-9a-f]{{{LENGTH}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
 
 Tenant = Annotated[str, Meta(pattern=TENANT_PATTERN)]
-KeyName = Annotated[str, Meta(max_length=LONGEST_NAME)]
+KeyName = Annotated[str, Meta(max_length=LONGEST_NAME, pattern=NAME_PATTERN)]
 
 
 class Scope(StrEnum):

@@ -35,7 +35,7 @@ Limited = TypeVar("Limited", Task, NewJob)
 Body = TypeVar("Body", bound="Options")
 
 Moment = Annotated[datetime, Meta(tz=True)]
-Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9][A-Za-z0-9._:/=@-]*$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=@-]*(?!\n)$")]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
