@@ -97,7 +97,7 @@ def _targets(evidence: Evidence) -> Targets:
             for each in _next_starts(evidence, fault, fault.orphans)
         ),
         lost_messages=spread(each for fault in faults for each in _next_starts(evidence, fault, _fresh(fault))),
-        # From a job's end, or the healing of what hid it, until its waiting client knew.
+        # From a job's end, the healing of what hid it, or the first time the client asked, until it knew.
         told=spread(late for case in evidence.cases for late in _told_late(evidence, case)),
     )
 
@@ -158,16 +158,18 @@ def _next_starts(evidence: Evidence, fault: Fault, attempts: Iterable[tuple[str,
 
 def _told_late(evidence: Evidence, case: Case) -> list[float]:
     row = case.row
-    known = [call.answered for call in case.calls if call.verb == "look" and call.state in FINAL and call.answered]
-    if row is None or row.finished_at is None or not known:
+    waiting = [call.invoked for call in case.calls if call.verb == "look"]
+    known = [call.answered for call in case.calls if call.state in FINAL and call.answered is not None]
+    # Who is told of an end by a 202 that came late has not waited for it.
+    if row is None or row.finished_at is None or not known or not waiting or min(known) < min(waiting):
         return []
-    told = evidence.wall(min(known))
+    since, told = evidence.wall(min(waiting)), evidence.wall(min(known))
     healed = [
         evidence.wall(fault.healed)
         for fault in evidence.history.faults
         if fault.healed is not None and evidence.wall(fault.began) < told and evidence.wall(fault.healed) < told
     ]
-    return [max(0.0, told - max([row.finished_at, *healed]))]
+    return [max(0.0, told - max([since, row.finished_at, *healed]))]
 
 
 def _undisturbed(evidence: Evidence) -> list[float]:

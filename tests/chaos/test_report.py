@@ -73,6 +73,18 @@ def test_submits_count_for_a_fault_only_when_nothing_else_was_broken() -> None:
 
 def test_a_waiting_clients_lateness_is_counted_from_the_end_or_from_the_healing() -> None:
     run = Run()
+    run.calls[1] = run.call("look", 10.2, 200, seconds=0.9, job_id=ID, state="succeeded", version=3)
     assert 0.2 == round(outcome(run).timings.targets.told.longest, 3)  # ended at 10.9, known at 11.1
     run.faults = [run.fault("stall store", 10.5, 11.05)]
     assert 0.05 == round(outcome(run).timings.targets.told.longest, 3)
+
+
+def test_a_client_waits_from_the_first_time_it_asks() -> None:
+    run = Run()
+    assert 0.1 == round(outcome(run).timings.targets.told.longest, 3)  # ended at 10.9, asked at 11.0, known at 11.1
+
+
+def test_a_client_that_a_late_202_tells_of_the_end_has_not_waited() -> None:
+    run = Run()
+    run.calls[0] = run.call("submit", 10.0, 202, seconds=0.99, job_id=ID, state="succeeded", version=3)
+    assert 0 == outcome(run).timings.targets.told.count
