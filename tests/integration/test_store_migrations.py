@@ -1,11 +1,13 @@
 import subprocess
 import sys
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from offload_shared.store.database import Database
+from offload_shared.store.migrate import _upgrade, migrate
 from offload_shared.store.schema import metadata
 
 PROCESSES = 6
@@ -30,3 +32,39 @@ def test_the_migrations_make_the_tables_that_the_verbs_expect(database: Database
     differences = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert [] == differences
+
+
+@pytest.mark.parametrize("revision", ["0001", "0004", "0007"])
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_url: str, revision: str) -> None:
+    database = Database(store_url)
+    database.write(lambda connection: _upgrade(connection, revision))
+    migrate(database)
+    differences = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    database.dispose()
+
+    assert [] == differences
+
+
+def test_a_start_that_finds_nothing_to_do_does_not_load_alembic(database: Database, store_url: str) -> None:
+    migrating = "import sys; from offload_shared.store.migrate import main; main(); print('alembic' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", migrating],
+        env={"OFFLOAD_STORE_URL": store_url},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "False" == ended.stdout.splitlines()[-1]
+
+
+def test_a_store_of_a_later_version_is_refused_in_one_sentence(database: Database, store_url: str) -> None:
+    database.write(lambda connection: connection.execute(text("UPDATE alembic_version SET version_num = '9001'")))
+    command = [sys.executable, "-c", "from offload_shared.store.migrate import main; main()"]
+    ended = subprocess.run(
+        command, env={"OFFLOAD_STORE_URL": store_url}, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert 1 == ended.returncode
+    assert 1 == len(ended.stderr.splitlines())
+    assert "9001, of a later version than this program" in ended.stderr

@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-from offload_shared.errors import OffloadError
+from offload_shared.errors import OffloadError, StoreUnavailable
 from offload_shared.settings import SharedSettings, load
 from offload_shared.store.database import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 #: Any number, so long as it is always the same: whoever migrates holds PostgreSQL's advisory lock of it.
 MIGRATION_LOCK = 7_633_623
@@ -21,10 +21,12 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # each start would tell 
 
 
 def migrate(database: Database) -> None:
-    """Apply the migrations that are missing, in one transaction; raises `StoreUnavailable`.
+    """Apply the migrations that are missing, in one transaction; raises `StoreUnavailable`, also for a later schema.
 
     The others wait meanwhile, SQLite's for its write lock, PostgreSQL's for an advisory lock, and find nothing to do.
     """
+    if database.read(_is_current):
+        return
 
     def work(connection: Connection) -> None:
         if not database.sqlite:
@@ -32,17 +34,32 @@ def migrate(database: Database) -> None:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        command.upgrade(config(connection), "head")
+        _upgrade(connection)
 
     database.write(work, bounded=False)
 
 
-def config(connection: Connection) -> Config:
-    """Return Alembic's configuration for our migrations on this connection."""
-    alembic = Config()
-    alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    alembic.attributes["connection"] = connection
-    return alembic
+def _is_current(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    newest = max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
+    present = str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    if present > newest:
+        raise StoreUnavailable(
+            f"the store's schema is {present}, of a later version than this program, which knows {newest}"
+        )
+    return present == newest
+
+
+def _upgrade(connection: Connection, revision: str = "head") -> None:
+    # Alembic costs a start as much time as all the rest of the store, and most starts find nothing to do.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def main() -> None:
