@@ -62,13 +62,13 @@ def test_help_names_the_options(command: str, tmp_path: Path) -> None:
 
 
 def test_a_worker_whose_health_port_is_taken_says_so_before_it_takes_a_job(tmp_path: Path) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = start("offload-worker", tmp_path, "--queue", "io", OFFLOAD_HEALTH_PORT=str(port))
 
     assert 1 == ended.returncode
-    said = f"offload-worker: OFFLOAD_HEALTH_PORT is {port}: cannot listen on it: Address already in use\n"
-    assert said == ended.stderr
+    where = f"OFFLOAD_HEALTH_HOST is '127.0.0.1' and OFFLOAD_HEALTH_PORT {port}"
+    assert f"offload-worker: {where}: cannot listen there: Address already in use\n" == ended.stderr
 
 
 def test_a_worker_refuses_a_queue_that_no_task_uses(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from offload_worker.service import WorkerService
 
 @pytest.fixture
 def server() -> Iterator[HealthServer]:
-    made = HealthServer(0)
+    made = HealthServer("127.0.0.1", 0)
     made.serve(cast("WorkerService", None))
     yield made
     made.close()
@@ -29,5 +29,5 @@ def test_a_connection_that_says_nothing_is_let_go(server: HealthServer, monkeypa
 
 
 def test_a_taken_port_is_a_wrong_setting(server: HealthServer) -> None:
-    with pytest.raises(SettingsInvalid, match=rf"OFFLOAD_HEALTH_PORT is {server.port}: "):
-        HealthServer(server.port)
+    with pytest.raises(SettingsInvalid, match=rf"OFFLOAD_HEALTH_PORT {server.port}: cannot listen there"):
+        HealthServer("127.0.0.1", server.port)

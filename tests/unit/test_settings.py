@@ -101,3 +101,8 @@ def test_a_worker_can_be_told_its_queues_and_slots() -> None:
 def test_an_unknown_queue_is_refused_by_name() -> None:
     with pytest.raises(SettingsInvalid, match=r"'gpu'.*cpu, io, probe"):
         load(WorkerSettings, {"OFFLOAD_QUEUES": "gpu"}).slots_of_queues()
+
+
+def test_queues_that_name_none_are_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="OFFLOAD_QUEUES is ',': it names no queue"):
+        load(WorkerSettings, {"OFFLOAD_QUEUES": ","}).slots_of_queues()

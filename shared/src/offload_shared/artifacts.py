@@ -39,7 +39,8 @@ class Artifacts:
             else:
                 self._store = from_url(url)  # type: ignore[assignment]
         except (BaseError, ValueError, OSError) as error:
-            raise SettingsInvalid(f"the artifact storage {url!r} cannot be used: {_sentence(error)}") from None
+            where = f"the artifact storage {url!r} (OFFLOAD_ARTIFACTS_URL, or else a folder in OFFLOAD_DATA_DIR)"
+            raise SettingsInvalid(f"{where} cannot be used: {_sentence(error)}") from None
 
     async def receive(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields under `key`; returns its size in bytes and its SHA-256.

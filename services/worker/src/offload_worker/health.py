@@ -18,14 +18,15 @@ IDLE_SECONDS = 10.0  # a connection that says nothing for so long holds its thre
 class HealthServer:
     """Serves `/health/live`, `/health/ready` and `/metrics` on a thread of its own, once `serve` has been called.
 
-    Raises `SettingsInvalid` when it cannot listen on the port: before the worker has taken a job.
+    Raises `SettingsInvalid` when it cannot listen there: before the worker has taken a job.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
         try:
-            self._server = ThreadingHTTPServer(("0.0.0.0", port), BaseHTTPRequestHandler)
+            self._server = ThreadingHTTPServer((host, port), BaseHTTPRequestHandler)
         except OSError as error:
-            raise SettingsInvalid(f"OFFLOAD_HEALTH_PORT is {port}: cannot listen on it: {error.strerror}") from None
+            where = f"OFFLOAD_HEALTH_HOST is {host!r} and OFFLOAD_HEALTH_PORT {port}"
+            raise SettingsInvalid(f"{where}: cannot listen there: {error.strerror}") from None
         self.port = self._server.server_port
 
     def serve(self, service: WorkerService) -> None:

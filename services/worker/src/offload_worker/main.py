@@ -72,7 +72,7 @@ def _serve(settings: WorkerSettings) -> None:
     migrate(database)
     artifacts = Artifacts(settings.artifacts)
     signals = _Signals()
-    health = HealthServer(settings.health_port) if settings.health_port else None
+    health = HealthServer(settings.health_host, settings.health_port) if settings.health_port else None
     service = WorkerService(settings, database, artifacts)
     service.start()
     if health:

@@ -20,6 +20,7 @@ class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
     queues: str = ""  # names joined by commas; empty: every queue
     slots: Annotated[int, Meta(ge=1, le=1000)] | None = None  # jobs at once, of each queue
     grace_seconds: Seconds = 25.0  # for running jobs, once told to end
+    health_host: str = "127.0.0.1"
     health_port: Annotated[int, Meta(ge=0, le=65535)] = 0  # 0: no health server
     child_threads: Annotated[int, Meta(ge=1, le=1024)] = 1  # of BLAS and OpenMP in each child
     child_nice: Annotated[int, Meta(ge=0, le=19)] = 10  # children yield the processor to services beside them
@@ -31,7 +32,9 @@ class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
     def slots_of_queues(self) -> dict[str, int]:
         """Return how many jobs at once this worker runs of each queue; raises `SettingsInvalid` for an unknown one."""
         known = tasks.queues()
-        wanted = [name.strip() for name in self.queues.split(",") if name.strip()] or known
+        wanted = [name.strip() for name in self.queues.split(",") if name.strip()] if self.queues else known
+        if not wanted:
+            raise SettingsInvalid(f"OFFLOAD_QUEUES is {self.queues!r}: it names no queue; leave it out for every queue")
         for name in wanted:
             if name not in known:
                 msg = f"there is no queue {name!r}; the tasks known here use: {', '.join(known)}"
