@@ -44,7 +44,7 @@ test-servers: $(READY) ## Run the tests that need servers
 demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amqp://... STORE=postgresql+psycopg://... URL=http://...
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo $(if $(URL),--url $(URL))
 
-up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo
+up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo, OFFLOAD_PORT=8000
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.up
 
 simulate: $(READY) ## Run the protocol under simulated faults; SEEDS=2000 SEED=1 replays exactly

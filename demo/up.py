@@ -1,5 +1,6 @@
 """Keeps an API and a worker running until Ctrl-C."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,15 +9,14 @@ from rich.console import Console
 
 from demo.services import services
 
-PORT = 8000
-
 
 def main() -> None:
     """Start both services, print where they are, and stay."""
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    port = int(os.environ.get("OFFLOAD_PORT", "8000"))
     try:
-        with services(Path(".offload/up"), port=PORT) as running:
+        with services(Path(".offload/up"), port=port) as running:
             console.print(f"Offload's API: [bold]{running.url}[/bold]   OpenAPI: {running.url}/schema/openapi.json")
             console.print(f"Logs: {running.api.log}, {running.worker.log}. Ctrl-C ends both.")
             while True:
