@@ -2,6 +2,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,18 @@ from tests.servers.errors import ServersUnavailableError
 from tests.servers.session import Servers, running_servers
 
 _REPORT = pytest.StashKey[str]()
+
+TESTS = Path(__file__).parent
+#: What meets no server, and what looks for faults at length, which are the same on all servers.
+ONCE = (
+    "unit",
+    "contract",
+    "simulation",
+    "failpoints",
+    "chaos",
+    "acceptance/test_compose.py",
+    "acceptance/test_contract.py",
+)
 
 
 @pytest.fixture(scope="session")
@@ -48,15 +61,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers-alone",
         action="store_true",
-        help="leave out the cases on embedded parts, which are the same whatever servers there are",
+        help="leave out what does not depend on which servers there are, once all has run on others",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--servers-alone"):
-        left_out = [item for item in items if _is_embedded(item)]
+        left_out = [item for item in items if _is_embedded(item) or _runs_once(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _runs_once(item: pytest.Item) -> bool:
+    path = item.path.relative_to(TESTS)
+    return any(path.is_relative_to(each) for each in ONCE)
 
 
 def _is_embedded(item: pytest.Item) -> bool:
