@@ -2,23 +2,33 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, Headers, api_on, problem
+from tests.integration.test_store_limits import quota_held
 
 MOST_QUEUED = 6
 PER_MINUTE = 120
-ECHO = {"task": "echo", "payload": {}}
+ECHO: dict[str, Any] = {"task": "echo", "payload": {}}
 
 
 @pytest.fixture(scope="module", params=STORES)
-def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def api(store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("api")
     limits = {"max_queued": str(MOST_QUEUED), "max_requests_per_minute": str(PER_MINUTE)}
-    with api_on(request.param, request, folder, auth="keys", **limits) as running:
+    patience = {"store_answer_seconds": "30"}  # longer than any of these tests makes others wait
+    with api_on(store, request, folder, auth="keys", **limits, **patience) as running:
         yield running
 
 
@@ -55,6 +65,29 @@ def test_a_batch_and_a_retry_are_limited_alike(api: Api) -> None:
     assert (422, "/problems/too-many-queued") == (large.status_code, problem(large)["type"])
     assert "retry-after" not in large.headers
     assert 202 == fitting.status_code
+
+
+def test_who_adds_jobs_of_a_tenant_holds_up_no_other(api: Api, store: str) -> None:
+    busy, free = api.key(tenant="busy"), api.key(tenant="free")
+    ended = api.http.post("/v1/jobs", json=ECHO, headers=busy).json()["id"]
+    api.succeed(ended)
+
+    def submit(path: str, **body: Any) -> int:
+        while (answer := api.http.post(path, json=body or None, headers=busy)).status_code == 503:
+            pass  # a lock is waited for no longer than 2 seconds
+        return answer.status_code
+
+    with ThreadPoolExecutor(3) as threads:
+        with quota_held(api.database, "busy") if store == "postgresql" else nullcontext():
+            waiting = [
+                threads.submit(submit, "/v1/jobs", **ECHO),
+                threads.submit(submit, "/v1/jobs:batch", jobs=[ECHO, ECHO]),
+                threads.submit(submit, f"/v1/jobs/{ended}/retry"),
+            ]
+            for _ in range(MOST_QUEUED - 1):
+                assert 202 == api.http.post("/v1/jobs", json=ECHO, headers=free).status_code
+
+        assert [202] * 3 == [each.result() for each in waiting]
 
 
 def ask(client: httpx2.Client, headers: Headers) -> httpx2.Response:

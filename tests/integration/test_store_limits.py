@@ -1,16 +1,24 @@
 """Limits that every API process keeps to together, in each kind of store."""
 
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
+from offload_shared.errors import StoreUnavailable
+from offload_shared.ids import new_id
 from offload_shared.job import Failed, Failure, Succeeded, Usage
-from offload_shared.store import jobs, leases, quotas, rates
+from offload_shared.schedule import Missed, NewSchedule, Plan, Schedule, Turn
+from offload_shared.store import jobs, leases, quotas, rates, schedules
 from offload_shared.store.clock import clock
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
+from offload_shared.store.migrate import migrate
 from offload_shared.store.schema import job, quota, rate
 from tests.jobs import claimed, new_job
 
@@ -25,6 +33,26 @@ def recount(database: Database) -> None:
     """Let the second pass after which the queued jobs may be counted again."""
     old = update(quota).values(counted_at=clock(-quotas.RECOUNT_SECONDS - 1))
     database.write(lambda connection: connection.execute(old))
+
+
+@contextmanager
+def quota_held(database: Database, *tenants: str) -> Iterator[None]:
+    """Let another transaction add jobs of these tenants, and stay open for the length of a `with` block."""
+    held, over = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        jobs.add_in(database, connection, [new_job(tenant=tenant) for tenant in tenants], MOST)
+        held.set()
+        over.wait()
+
+    with ThreadPoolExecutor(1) as other:
+        added = other.submit(database.write, work)
+        try:
+            assert held.wait(20)
+            yield
+        finally:
+            over.set()
+            added.result()
 
 
 def refused(answers: list[Added]) -> list[bool]:
@@ -88,8 +116,11 @@ class TestQueuedJobs:
         assert [False] * MOST == refused(submit(database, MOST))
 
     def test_many_who_submit_at_once_have_the_room_together(self, database: Database) -> None:
+        def submit_patiently(_: int) -> Added:
+            return jobs.add(database, [new_job()], max_queued=MOST, wait=True)[0]
+
         with ThreadPoolExecutor(8) as threads:
-            answers = list(threads.map(lambda _: submit(database)[0], range(4 * MOST)))
+            answers = list(threads.map(submit_patiently, range(4 * MOST)))
 
         assert MOST == sum(not answer.refused for answer in answers)
 
@@ -112,6 +143,91 @@ class TestQueuedJobs:
         assert found is not None
 
         assert leases.finish(database, (answer.id, found.attempt), Succeeded(b"{}"), Usage())
+
+
+class TestBusyTenants:
+    """On PostgreSQL alone: SQLite has one writer, whose turn everybody waits for."""
+
+    @pytest.fixture
+    def database(self, postgres_url: str) -> Iterator[Database]:
+        opened = Database(postgres_url)
+        migrate(opened)
+        yield opened
+        opened.dispose()
+
+    @pytest.mark.parametrize("known", [True, False], ids=["known", "first seen"])
+    def test_who_adds_jobs_of_a_tenant_holds_up_nobody_else(self, database: Database, known: bool) -> None:
+        if known:
+            submit(database, tenant="a")
+        both = [new_job(tenant="a"), new_job(tenant="b")]
+
+        with quota_held(database, "a"):
+            answers = jobs.add(database, both, max_queued=MOST)
+            assert [True, False] == [answer.busy for answer in answers]
+        assert jobs.get(database, both[0].id, tenant="a") is None
+        assert jobs.get(database, both[1].id, tenant="b")
+        assert [False] == [answer.busy for answer in submit(database, tenant="a")]
+
+    def test_a_repeat_of_a_busy_tenant_is_answered_all_the_same(self, database: Database) -> None:
+        [first] = submit(database, tenant="a", idempotency_key="k", fingerprint="f")
+
+        with quota_held(database, "a"):
+            [again] = submit(database, tenant="a", idempotency_key="k", fingerprint="f")
+
+        assert (first.id, True, False) == (again.id, again.replayed, again.busy)
+
+    def test_a_retry_of_a_busy_tenant_makes_nothing(self, database: Database) -> None:
+        [answer] = submit(database, tenant="a")
+        jobs.cancel(database, answer.id, tenant="a")
+        again: dict[str, Any] = {"new_id": new_id(), "renewed": lambda new: new, "tenant": "a", "max_queued": MOST}
+
+        with quota_held(database, "a"), pytest.raises(StoreUnavailable):
+            jobs.retry(database, answer.id, **again)
+
+        assert jobs.retry(database, answer.id, **again)
+
+    def test_who_waits_for_a_quota_has_it_as_soon_as_it_is_free_and_does_not_wait_for_ever(
+        self, database: Database
+    ) -> None:
+        both = [new_job(tenant="b"), new_job(tenant="a")]
+
+        with ThreadPoolExecutor(1) as other:
+            with quota_held(database, "a"):
+                with pytest.raises(StoreUnavailable, match="lock"):
+                    jobs.add(database, both, max_queued=MOST, wait=True)
+                waiting = other.submit(patiently, lambda: jobs.add_all(database, both, max_queued=MOST))
+
+            assert [False, False] == [answer.busy for answer in waiting.result()]
+
+    def test_a_schedule_of_a_busy_tenant_has_its_turn_later_and_others_have_theirs(self, database: Database) -> None:
+        ids = {tenant: due_schedule(database, tenant) for tenant in "ab"}
+
+        def fired() -> dict[str, bool]:
+            schedules.fire_due(database, turn, max_queued=MOST)
+            found = {tenant: schedules.get_schedule(database, ids[tenant], tenant=tenant) for tenant in ids}
+            return {tenant: each is not None and each.last_job_id is not None for tenant, each in found.items()}
+
+        with quota_held(database, "a"):
+            assert {"a": False, "b": True} == fired()
+        assert {"a": True, "b": True} == fired()
+
+
+def turn(schedule: Schedule, now: datetime) -> Turn:
+    return Turn(job=new_job(tenant=schedule.tenant), next_run_at=now + timedelta(hours=1))
+
+
+def patiently(call: Callable[[], list[Added]]) -> list[Added]:
+    """Return what a call answers once the store takes it: a lock is waited for no longer than 2 seconds."""
+    while True:
+        with suppress(StoreUnavailable):
+            return call()
+
+
+def due_schedule(database: Database, tenant: str) -> str:
+    plan = Plan(job="{}", cron="* * * * *", timezone="UTC", missed=Missed.SKIP, paused=False)
+    new = NewSchedule(id=new_id(), plan=plan, tenant=tenant)
+    schedules.add_schedule(database, new, first_run_at=lambda now: now - timedelta(seconds=1), most=1)
+    return new.id
 
 
 class TestRequests:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from offload_api.access import Identify, anybody
+from offload_api.additions import Additions
 from offload_api.cached import Cached
-from offload_api.coalescing import Coalescer
 from offload_api.collecting import Collector
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
@@ -52,7 +52,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     submissions: Submissions
     schedules: Schedules
     scheduler: Scheduler
-    additions: Coalescer[NewJob, Added]
+    additions: Additions
     watch: JobWatch
     streams: Streams
     keyring: Keyring
@@ -80,6 +80,9 @@ def assemble(
     async def add(new: Sequence[NewJob]) -> Sequence[Added]:
         return await store.run(jobs.add, new, max_queued=settings.max_queued)
 
+    async def add_waiting(new: Sequence[NewJob]) -> Sequence[Added]:
+        return await store.run(jobs.add, new, max_queued=settings.max_queued, wait=True)
+
     async def versions(job_ids: Sequence[str]) -> dict[str, int]:
         return await store.run(jobs.versions, job_ids)
 
@@ -95,6 +98,12 @@ def assemble(
     async def queue_statuses() -> list[QueueStatus]:
         return await store.scan(queues.statuses, names)
 
+    additions = Additions(
+        add,
+        add_waiting if settings.max_queued else None,
+        answer_seconds=settings.store_answer_seconds,
+        most_waiting=max(1, settings.store_threads // 2),
+    )
     limiter = None
     if settings.max_requests_per_minute:
         answer_seconds = settings.store_answer_seconds
@@ -117,7 +126,7 @@ def assemble(
         submissions=submissions,
         schedules=schedules,
         scheduler=Scheduler(database, schedules, max_queued=settings.max_queued),
-        additions=Coalescer(add, answer_seconds=settings.store_answer_seconds),
+        additions=additions,
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,
         identify=keyring.identify if settings.auth == "keys" else anybody,

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.errors import StoreUnavailable
@@ -16,6 +16,8 @@ from offload_shared.store import quotas
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
 from offload_shared.store.endings import finished_now
+from offload_shared.store.quotas import Admission
+from offload_shared.store.repeats import earlier
 from offload_shared.store.schema import artifact, attempt, job, tag
 
 #: How long the API has to hint at a new job itself before the relay does.
@@ -29,27 +31,30 @@ class Added(msgspec.Struct, frozen=True):
     replayed: bool = False
     conflict: bool = False  # the key belongs to another body: nothing was added
     refused: bool = False  # the tenant has as many jobs queued as it may: nothing was added
+    busy: bool = False  # others hold the tenant's quota, and were not waited for: nothing was added
     created_at: datetime | None = None  # of a job added just now, by the store's clock
     run_at: datetime | None = None
 
 
-def add(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> list[Added]:
+def add(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0, wait: bool = False) -> list[Added]:
     """Add jobs in one transaction, none twice for one idempotency key; answers in their order.
 
-    `max_queued` is how many jobs a tenant may have queued, 0 for any number.
+    `max_queued` is how many jobs a tenant may have queued, 0 for any number. Only with `wait` are others waited for who
+    add jobs of the same tenants then.
     """
 
     def work(connection: Connection) -> list[Added]:
-        return add_in(database, connection, jobs, max_queued)
+        return add_in(database, connection, jobs, max_queued, wait=wait)
 
     return database.write(work)
 
 
 def add_all(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> list[Added]:
-    """Add jobs as `add` does, or none of them when the answer to one is `conflict` or `refused`."""
+    """Add jobs as `add` does, waiting for others, or none of them when the answer to one is `conflict` or `refused`."""
 
     def work(connection: Connection) -> list[Added]:
-        answers = add_in(database, connection, jobs, max_queued)
+        admission = _admission(connection, jobs, max_queued, wait=True)
+        answers = _add_admitted(database, connection, jobs, admission)
         if any(answer.conflict or answer.refused for answer in answers):
             raise _Undone(answers)
         return answers
@@ -66,18 +71,29 @@ class _Undone(Exception):  # noqa: N818 - undoes a transaction
         self.answers = answers
 
 
-def add_in(database: Database, connection: Connection, jobs: Sequence[NewJob], max_queued: int = 0) -> list[Added]:
+def add_in(
+    database: Database, connection: Connection, jobs: Sequence[NewJob], max_queued: int = 0, *, wait: bool = False
+) -> list[Added]:
     """Add jobs in the transaction of a connection, as `add` does."""
-    admitted = quotas.admit(connection, jobs, max_queued) if max_queued else jobs
-    added = _inserted(database, connection, admitted, limited=max_queued > 0)
-    if max_queued:
+    return _add_admitted(database, connection, jobs, _admission(connection, jobs, max_queued, wait=wait))
+
+
+def _admission(connection: Connection, jobs: Sequence[NewJob], max_queued: int, *, wait: bool) -> Admission | None:
+    return quotas.admit(connection, jobs, max_queued, wait=wait) if max_queued else None
+
+
+def _add_admitted(
+    database: Database, connection: Connection, jobs: Sequence[NewJob], admission: Admission | None
+) -> list[Added]:
+    admitted = jobs if admission is None else admission.jobs
+    added = _inserted(database, connection, admitted, limited=admission is not None)
+    if admission is not None:
         quotas.spend(connection, Counter(new.tenant for new in admitted if new.id in added))
     if tags := [{"name": name, "job_id": new.id} for new in jobs if new.id in added for name in new.tags]:
         connection.execute(insert(tag), tags)
     # Two jobs of one call may carry one key: the second finds the first.
-    earlier = _earlier(connection, [new for new in jobs if new.id not in added])
-    kept_out = {new.id for new in jobs} - {new.id for new in admitted} if max_queued else set[str]()
-    return [added.get(new.id) or _not_added(new, earlier, refused=new.id in kept_out) for new in jobs]
+    known = earlier(connection, [new for new in jobs if new.id not in added])
+    return [added.get(new.id) or _not_added(new, known, admission) for new in jobs]
 
 
 def _inserted(database: Database, connection: Connection, jobs: Sequence[NewJob], *, limited: bool) -> dict[str, Added]:
@@ -135,24 +151,16 @@ def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
     }
 
 
-def _earlier(connection: Connection, repeated: Sequence[NewJob]) -> Mapping[tuple[str, str | None], Any]:
-    """Return the jobs that have the keys of these, in one statement: after an outage everybody repeats at once."""
-    if not repeated:
-        return {}
-    keys = [(new.tenant, new.idempotency_key) for new in repeated]
-    same_key = tuple_(job.c.tenant, job.c.idempotency_key).in_(keys)
-    rows = connection.execute(select(job.c.tenant, job.c.idempotency_key, job.c.id, job.c.fingerprint).where(same_key))
-    return {(row.tenant, row.idempotency_key): row for row in rows.all()}
-
-
-def _not_added(new: NewJob, known: Mapping[tuple[str, str | None], Any], *, refused: bool) -> Added:
-    earlier = known.get((new.tenant, new.idempotency_key))
-    if earlier is None and refused:
+def _not_added(new: NewJob, known: Mapping[tuple[str, str | None], Any], admission: Admission | None) -> Added:
+    found = known.get((new.tenant, new.idempotency_key))
+    if found is not None:
+        same = bool(found.fingerprint == new.fingerprint)
+        return Added(found.id, replayed=same, conflict=not same)
+    if admission is not None and new.tenant in admission.busy:
+        return Added(new.id, busy=True)
+    if admission is not None and new.id in admission.refused:
         return Added(new.id, refused=True)
-    if earlier is None:
-        raise StoreUnavailable("the job of this key was removed just now")
-    same = bool(earlier.fingerprint == new.fingerprint)
-    return Added(earlier.id, replayed=same, conflict=not same)
+    raise StoreUnavailable("the job of this key was removed just now")
 
 
 def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
@@ -312,7 +320,7 @@ def retry(
         if not JobState(row.state).final:
             return RetryRefusal.NOT_FINAL
         new = renewed(_again(row, new_id, idempotency_key))
-        [added] = add_in(database, connection, [new], max_queued)
+        [added] = add_in(database, connection, [new], max_queued, wait=True)
         return new, added
 
     return database.write(work)

@@ -147,8 +147,9 @@ def fire_due(
     """Take some schedules whose time has come, add their jobs and move them on, all in one transaction.
 
     `turn` says what comes of a schedule's time, given the store's clock, and must not raise. Of a tenant that has
-    `max_queued` jobs queued (0: any number) no job is added, and the schedule keeps `refusal` as its error. Returns how
-    many were taken; to be repeated until that is none. Others that do the same at the same time take other schedules.
+    `max_queued` jobs queued (0: any number) no job is added, and the schedule keeps `refusal` as its error; one whose
+    tenant is busy is left as it is. Returns how many were taken; to be repeated until that is none. Others that do the
+    same at the same time take other schedules.
     """
 
     def work(connection: Connection) -> int:
@@ -160,10 +161,15 @@ def fire_due(
         # An id is known before the job is added; the key decides which job is there in the end.
         added = add_in(database, connection, jobs, max_queued)
         ids = {job.id: each.id for job, each in zip(jobs, added, strict=True) if not each.refused}
-        moved = [_moved(row, each, ids, refusal) for row, each in zip(rows, turns, strict=True)]
+        busy = {job.id for job, each in zip(jobs, added, strict=True) if each.busy}
+        moved = [
+            _moved(row, each, ids, refusal)
+            for row, each in zip(rows, turns, strict=True)
+            if each.job is None or each.job.id not in busy
+        ]
         if moved:
             connection.execute(_MOVE, moved)
-        return len(rows)
+        return len(moved)
 
     return database.write(work) if _is_any_due(database) else 0
 

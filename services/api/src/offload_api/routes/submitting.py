@@ -55,14 +55,17 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     key = idempotency_key(request.headers)
     parent = require_id(job_id, "job")
     renewed = services.submissions.renewed
-    retried = await services.store.run(
-        jobs.retry,
-        parent,
-        new_id=new_id(),
-        idempotency_key=key,
-        renewed=renewed,
-        tenant=request.auth.tenant,
-        max_queued=services.settings.max_queued,
+    retried = await services.additions.alone(
+        request.auth.tenant,
+        lambda: services.store.run(
+            jobs.retry,
+            parent,
+            new_id=new_id(),
+            idempotency_key=key,
+            renewed=renewed,
+            tenant=request.auth.tenant,
+            max_queued=services.settings.max_queued,
+        ),
     )
     if retried is RetryRefusal.NOT_FOUND:
         raise await missing_job(services, request.auth, parent)
@@ -76,8 +79,10 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
     body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
     new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
-    added = await services.store.run(jobs.add_all, new, max_queued=services.settings.max_queued)
     most = services.settings.max_queued
+    added = await services.additions.alone(
+        request.auth.tenant, lambda: services.store.run(jobs.add_all, new, max_queued=most)
+    )
     if any(answer.refused for answer in added) and len(new) > most:
         raise never_fits(len(new), most)
     for answer in added:
