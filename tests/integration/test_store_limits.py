@@ -109,6 +109,34 @@ class TestQueuedJobs:
 
         assert [False] * (MOST - 1) == refused(submit(database, MOST - 1))
 
+    def test_a_repeat_leaves_the_room_to_new_jobs_of_the_same_call(self, database: Database) -> None:
+        submit(database, MOST - 2, idempotency_key=None)
+        [first] = submit(database, idempotency_key="k", fingerprint="f")
+        again = new_job(idempotency_key="k", fingerprint="f")
+        twice = [new_job(idempotency_key="l", fingerprint="f") for _ in range(2)]
+
+        answers = jobs.add(database, [again, *twice, new_job()], max_queued=MOST)
+
+        assert [first.id, twice[0].id, twice[0].id] == [answer.id for answer in answers[:3]]
+        assert [True, False, True, False] == [answer.replayed for answer in answers]
+        assert [False, False, False, True] == refused(answers)
+
+    def test_a_repeated_batch_is_answered_also_where_there_is_no_room(self, database: Database) -> None:
+        new = [new_job(idempotency_key=f"{n}", fingerprint="f") for n in range(MOST)]
+        jobs.add_all(database, new, max_queued=MOST)
+        repeated = [new_job(idempotency_key=f"{n}", fingerprint="f") for n in range(MOST)]
+
+        answers = jobs.add_all(database, repeated, max_queued=MOST)
+
+        assert [(each.id, True, False) for each in new] == [(each.id, each.replayed, each.refused) for each in answers]
+
+    def test_a_repeat_whose_room_ends_with_the_first_is_refused_as_it_is(self, database: Database) -> None:
+        submit(database, MOST)
+
+        twice = [new_job(idempotency_key="k", fingerprint="f") for _ in range(2)]
+
+        assert [True, True] == refused(jobs.add(database, twice, max_queued=MOST))
+
     def test_a_batch_that_has_no_room_is_added_in_no_part(self, database: Database) -> None:
         answers = jobs.add_all(database, [new_job() for _ in range(MOST + 1)], max_queued=MOST)
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 
 from offload_shared.job import JobState, NewJob
 from offload_shared.store.clock import clock
+from offload_shared.store.repeats import repeated
 from offload_shared.store.schema import job, quota
 
 RECOUNT_SECONDS = 1.0
@@ -27,7 +28,7 @@ class Admission(NamedTuple):
     """Which of some jobs may be added."""
 
     jobs: Sequence[NewJob]
-    refused: Collection[str] = ()  # ids of those without room
+    refused: Collection[str] = ()  # ids of those without room, and of repeats, which need none
     busy: Collection[str] = ()  # tenants whose quotas others hold: nothing is known of their room
 
 
@@ -39,11 +40,13 @@ def admit(connection: Connection, jobs: Sequence[NewJob], most: int, *, wait: bo
     wanted = Counter(new.tenant for new in jobs)
     held = _held(connection, sorted(wanted), wait=wait)
     room = {tenant: _room(connection, tenant, wanted[tenant], most) for tenant in held}
+    # Where there is room for all, it does not matter which are repeats.
+    repeats = repeated(connection, [new for new in jobs if wanted[new.tenant] > room.get(new.tenant, most)])
     admitted, refused = [], set()
     for new in jobs:
         if new.tenant not in room:
             continue
-        if room[new.tenant] > 0:
+        if room[new.tenant] > 0 and new.id not in repeats:
             room[new.tenant] -= 1
             admitted.append(new)
         else:
