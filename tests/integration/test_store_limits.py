@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, event, update
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.ids import new_id
@@ -33,6 +33,18 @@ def recount(database: Database) -> None:
     """Let the second pass after which the queued jobs may be counted again."""
     old = update(quota).values(counted_at=clock(-quotas.RECOUNT_SECONDS - 1))
     database.write(lambda connection: connection.execute(old))
+
+
+class Statements:
+    """How many statements with a word in them a store has been sent since."""
+
+    def __init__(self, database: Database, word: str) -> None:
+        self.number = 0
+        self._word = word
+        event.listen(database._engine, "before_cursor_execute", self._note)
+
+    def _note(self, *arguments: Any) -> None:
+        self.number += self._word in arguments[2]
 
 
 @contextmanager
@@ -136,6 +148,20 @@ class TestQueuedJobs:
         twice = [new_job(idempotency_key="k", fingerprint="f") for _ in range(2)]
 
         assert [True, True] == refused(jobs.add(database, twice, max_queued=MOST))
+
+    def test_the_queued_jobs_are_counted_once_a_second_also_where_nothing_is_added(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quotas, "RECOUNT_SECONDS", 600.0)  # a second that outlasts the test
+        submit(database, MOST)
+        recount(database)
+        counts = Statements(database, "count(")
+
+        for _ in range(3):
+            assert all(refused(jobs.add_all(database, [new_job(), new_job()], max_queued=MOST)))
+            assert [True] == refused(submit(database))
+
+        assert 1 == counts.number
 
     def test_a_batch_that_has_no_room_is_added_in_no_part(self, database: Database) -> None:
         answers = jobs.add_all(database, [new_job() for _ in range(MOST + 1)], max_queued=MOST)

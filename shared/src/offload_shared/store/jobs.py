@@ -54,21 +54,14 @@ def add_all(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) 
 
     def work(connection: Connection) -> list[Added]:
         admission = _admission(connection, jobs, max_queued, wait=True)
+        # What was counted for it is kept whatever becomes of the jobs: else each refusal would count again.
+        before = connection.begin_nested()
         answers = _add_admitted(database, connection, jobs, admission)
         if any(answer.conflict or answer.refused for answer in answers):
-            raise _Undone(answers)
+            before.rollback()
         return answers
 
-    try:
-        return database.write(work)
-    except _Undone as undone:
-        return undone.answers
-
-
-class _Undone(Exception):  # noqa: N818 - undoes a transaction
-    def __init__(self, answers: list[Added]) -> None:
-        super().__init__()
-        self.answers = answers
+    return database.write(work)
 
 
 def add_in(
