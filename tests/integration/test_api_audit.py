@@ -92,6 +92,17 @@ def test_a_batch_has_an_entry_for_each_job(api: Api) -> None:
     assert {("POST", "/v1/jobs:batch", 202)} == {(each["method"], each["route"], each["status"]) for each in found}
 
 
+def test_a_repeated_batch_has_one_entry(api: Api) -> None:
+    mine = api.key(tenant="batch-again")
+    sent: dict[str, Any] = {"json": {"jobs": [ECHO] * 3}, "headers": {**mine, "Idempotency-Key": "again"}}
+    made = [job["id"] for job in api.http.post("/v1/jobs:batch", **sent).json()["jobs"]]
+    assert "true" == api.http.post("/v1/jobs:batch", **sent).headers["idempotency-replayed"]
+
+    found = entries(api, mine, 4)
+
+    assert sorted(made) + made[:1] == [*sorted(each["target"] for each in found[:3]), found[3]["target"]]
+
+
 def test_the_trail_is_filtered_and_paged(api: Api) -> None:
     mine, other = api.key(tenant="pages"), api.key(tenant="pages")
     ids = [api.http.post("/v1/jobs", json=ECHO, headers=by).json()["id"] for by in (mine, mine, other)]

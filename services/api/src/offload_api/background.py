@@ -10,7 +10,7 @@ from typing import Self
 
 from offload_api.interruptions import make_up
 from offload_api.services import Services
-from offload_api.trail import FLUSH_SECONDS, FORGET_SECONDS
+from offload_api.trail import FORGET_SECONDS
 from offload_shared.errors import StoreUnavailable
 from offload_shared.store import audits
 
@@ -41,7 +41,7 @@ class Background:
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._schedule, SCHEDULE_SECONDS)))
         if self._trail is not None:
-            self._tasks.append(asyncio.create_task(_repeat(self._trail.flush, FLUSH_SECONDS)))
+            self._tasks.append(asyncio.create_task(_repeat(self._trail.flush_in_time, 0)))
             self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()

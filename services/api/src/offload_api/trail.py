@@ -4,10 +4,16 @@ The line is written before the answer is sent. The rows follow in the background
 request waits for them; what a process that is killed had not stored yet is in its log.
 """
 
+import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 from typing import Any, cast
 
 import msgspec
@@ -17,9 +23,10 @@ from offload_api.access import Caller
 from offload_shared.ids import new_id
 from offload_shared.store.audits import TARGET_PATTERN, AuditRecord
 
-#: While the store is away; past it, the oldest are in the log alone.
+#: While the store is away; past it, the oldest of the tenant that has the most are in the log alone.
 MOST_KEPT = 10_000
 LARGEST_WRITE = 1000
+#: Less than a whole write waits for more so long.
 FLUSH_SECONDS = 1.0
 FORGET_SECONDS = 3600.0
 
@@ -44,7 +51,10 @@ class Trail:
 
     def __init__(self, add: Callable[[Sequence[AuditRecord]], Awaitable[None]]) -> None:
         self._add = add
-        self._kept: list[AuditRecord] = []
+        self._kept: dict[str, deque[AuditRecord]] = {}  # by tenant
+        self._number = 0
+        self._lost = 0  # since the last flush
+        self._whole_write = asyncio.Event()
         self._last_id = ""
 
     def watched(self, connection: HTTPScope, caller: Caller, send: Send) -> Send:
@@ -81,11 +91,21 @@ class Trail:
         )
         line = {name: getattr(record, name) for name in record.__struct_fields__ if name not in ("id", "target")}
         _log.info("%s", msgspec.json.encode({**line, "targets": targets}).decode())
-        self._kept.append(record)
-        self._kept += [msgspec.structs.replace(record, id=self._next_id(), target=each) for each in targets[1:]]
-        if len(self._kept) > MOST_KEPT:
-            _log.warning("%d records are in the log alone: the store is away", len(self._kept) - MOST_KEPT)
-            del self._kept[:-MOST_KEPT]
+        self._keep(
+            [record, *(msgspec.structs.replace(record, id=self._next_id(), target=each) for each in targets[1:])]
+        )
+
+    def _keep(self, records: Sequence[AuditRecord]) -> None:
+        self._kept.setdefault(records[0].tenant, deque()).extend(records)
+        before, self._number = self._number, self._number + len(records)
+        if before < LARGEST_WRITE <= self._number:  # not again while a store that is away leaves it so
+            self._whole_write.set()
+        while (excess := self._number - MOST_KEPT) > 0:
+            fullest = max(self._kept.values(), key=len)
+            for _ in range(min(excess, len(fullest))):
+                fullest.popleft()
+                self._number -= 1
+                self._lost += 1
 
     def _next_id(self) -> str:
         # Two of one millisecond are in no order: these are listed by their ids.
@@ -93,9 +113,26 @@ class Trail:
         self._last_id = made if made > self._last_id else f"{int(self._last_id, 16) + 1:032x}"
         return self._last_id
 
+    async def flush_in_time(self) -> None:
+        """Flush once a whole write has come together, or `FLUSH_SECONDS` from now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._whole_write.wait()
+        self._whole_write.clear()
+        await self.flush()
+
     async def flush(self) -> None:
         """Store what was recorded; raises `StoreUnavailable`, and keeps it for the next time."""
-        while batch := self._kept[:LARGEST_WRITE]:
+        if self._lost:
+            _log.warning("%d records are in the log alone: they came faster than they could be stored", self._lost)
+            self._lost = 0
+        while batch := list(islice(merge(*self._kept.values(), key=attrgetter("id")), LARGEST_WRITE)):
             await self._add(batch)
-            stored = {record.id for record in batch}
-            self._kept = [record for record in self._kept if record.id not in stored]
+            self._remove(until=batch[-1].id)
+
+    def _remove(self, until: str) -> None:
+        for kept in self._kept.values():
+            while kept and kept[0].id <= until:
+                kept.popleft()
+                self._number -= 1
+        self._kept = {tenant: kept for tenant, kept in self._kept.items() if kept}

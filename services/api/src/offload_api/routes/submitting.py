@@ -98,7 +98,7 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     if any(job_id not in known for job_id in earlier):
         raise StoreUnavailable("a job of a repeated batch was removed just now")
     made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
-    note_made(request.scope, [each.id for each in added])
+    note_made(request.scope, list(fresh) or [added[0].id])
     headers = {"Idempotency-Replayed": "true"} if earlier else {}
     batch = JobBatch([job_summary(job) for job in made])
     return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)
