@@ -165,9 +165,10 @@ def test_two_keys_at_once_are_refused() -> None:
     keys.refuses(f"Bearer {key}", f"Bearer {key}")
 
 
-def test_made_up_ids_do_not_fill_the_memory() -> None:
+def test_made_up_ids_neither_fill_the_memory_nor_push_out_the_keys_there_are() -> None:
     keys = Keys()
-    _, key = keys.add()
+    key_id, key = keys.add()
+    keys.identify(f"Bearer {key}")
 
     async def flood() -> None:
         for _ in range(MOST_REMEMBERED + 10):
@@ -176,8 +177,21 @@ def test_made_up_ids_do_not_fill_the_memory() -> None:
 
     asyncio.run(flood())
 
-    assert len(keys.ring._known) <= MOST_REMEMBERED
+    assert len(keys.ring._known) + len(keys.ring._refused) <= MOST_REMEMBERED + 1
     keys.identify(f"Bearer {key}")
+    assert 1 == keys.asked.count([key_id])
+
+
+def test_an_id_that_is_no_keys_is_not_looked_up_again_for_some_seconds() -> None:
+    keys = Keys()
+    nobodys = new_id()
+    for _ in range(3):
+        keys.refuses(f"Bearer {written(nobodys, new_secret())}")
+
+    keys.seconds += REMEMBERED_SECONDS
+    keys.refuses(f"Bearer {written(nobodys, new_secret())}")
+
+    assert [[nobodys]] * 2 == keys.asked
 
 
 def test_while_the_store_is_away_a_key_is_good_for_as_long_as_it_is_remembered() -> None:

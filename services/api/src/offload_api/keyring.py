@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from hmac import compare_digest
 from http import HTTPStatus
+from typing import TypeVar
 
 import msgspec
 
@@ -14,10 +15,12 @@ from offload_shared.keys import ApiKey, hashed, taken_apart
 
 #: A key that is revoked in another process may be taken for so long.
 REMEMBERED_SECONDS = 5.0
-#: Past so many they are all forgotten: ids that somebody makes up are not to fill the memory.
+#: Past so many they are all forgotten: ids that somebody makes up are not to fill the memory. They are kept apart, for
+#: they are not to push out the keys there are, either.
 MOST_REMEMBERED = 10_000
 
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -45,7 +48,8 @@ class Keyring:
 
         # Whoever sends made-up keys, however many at once, costs one statement at a time.
         self._lookups: Coalescer[str, ApiKey | None] = Coalescer(look_up, answer_seconds=answer_seconds)
-        self._known: dict[str, _Known | float] = {}  # a time alone: until then it is known that there is none
+        self._known: dict[str, _Known] = {}
+        self._refused: dict[str, float] = {}  # until when it is known that there is none, or none any more
         self._clock = clock
 
     async def identify(self, authorization: Sequence[bytes]) -> Caller:
@@ -60,34 +64,42 @@ class Keyring:
         if apart is None:
             raise _unauthenticated("The Authorization header is not one `Bearer ofl_...`.", error="invalid_token")
         key_id, secret = apart
-        known = self._known.get(key_id)
         now = self._clock()
-        if known is None or now >= (known if isinstance(known, float) else known.until):
+        known = self._known.get(key_id)
+        if (known is None or now >= known.until) and now >= self._refused.get(key_id, now):
             known = self._remember(key_id, await self._lookups.submit(key_id))
-        if isinstance(known, float) or not _is_good(known, hashed(secret), now):
+        if known is None or not _is_good(known, hashed(secret), now):
             raise _unauthenticated("There is no such key, or it was revoked, or it has expired.", error="invalid_token")
         return known.caller
 
     def forget(self, key_id: str) -> None:
         """Look a key up again the next time: it has just been changed."""
         self._known.pop(key_id, None)
+        self._refused.pop(key_id, None)
 
-    def _remember(self, key_id: str, key: ApiKey | None) -> _Known | float:
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        known = self._known[key_id] = _known(key, self._clock())
+    def _remember(self, key_id: str, key: ApiKey | None) -> _Known | None:
+        self.forget(key_id)
+        now = self._clock()
+        if key is None or key.revoked_at is not None:
+            _put(self._refused, key_id, now + REMEMBERED_SECONDS)
+            return None
+        known = _known(key, now)
+        _put(self._known, key_id, known)
         return known
 
 
-def _known(key: ApiKey | None, now: float) -> _Known | float:
-    until = now + REMEMBERED_SECONDS
-    if key is None or key.revoked_at is not None:
-        return until
+def _put(remembered: dict[str, T], key_id: str, value: T) -> None:
+    if len(remembered) >= MOST_REMEMBERED:
+        remembered.clear()
+    remembered[key_id] = value
+
+
+def _known(key: ApiKey, now: float) -> _Known:
     return _Known(
         caller=Caller(tenant=key.tenant, key_id=key.id, scopes=key.scopes),
         secret_sha256=key.secret_sha256,
         previous_sha256=key.previous_sha256,
-        until=until,
+        until=now + REMEMBERED_SECONDS,
         ends=now + (key.expires_at - key.now).total_seconds() if key.expires_at else float("inf"),
         previous_ends=now + (key.previous_until - key.now).total_seconds() if key.previous_until else now,
     )
