@@ -17,7 +17,8 @@ import sys
 from offload_client import Client
 from offload_client.api.files import upload_file
 from offload_client.api.jobs import cancel_job, get_job, get_result, list_jobs, submit_job
-from offload_client.models import Echo, JobView, ProblemDetails, SubmitEcho
+from offload_client.api.keys import create_key, list_keys
+from offload_client.models import Echo, JobView, NewKey, ProblemDetails, SubmitEcho
 from offload_client.types import File
 
 client = Client(base_url=sys.argv[1], timeout=60)
@@ -48,6 +49,11 @@ assert late.type_ == "/problems/job-finished", late
 
 wrong = submit_job.sync(client=client, body=SubmitEcho.from_dict({"task": "echo", "payload": {}, "priority": 99}))
 assert [each.pointer for each in wrong.errors] == ["/priority"], wrong
+
+made = {create_key.sync(client=client, body=NewKey.from_dict({"scopes": ["read"]})).id for _ in range(2)}
+first = list_keys.sync(client=client, page_size=1)
+second = list_keys.sync(client=client, page_size=1, page_token=first.next_page_token)
+assert {first.keys[0].id, second.keys[0].id} == made, (made, first, second)
 
 print(result.text)
 """

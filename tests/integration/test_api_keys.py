@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from offload_api.key_commands import PAGE
 from offload_shared.keys import Scope
 from offload_shared.store import api_keys
 from tests.acceptance.stack import until
@@ -95,6 +96,33 @@ class TestKeys:
         [found] = [key for key in listed.json()["keys"] if key["id"] == made["id"]]
         assert found == {name: value for name, value in made.items() if name != "key"}
         assert made["key"] not in listed.text
+
+    def test_keys_are_listed_a_page_at_a_time_and_none_of_anothers(self, api: Api, admin: Headers) -> None:
+        theirs, other = api.key(Scope.ADMIN, tenant="paged"), api.key(Scope.ADMIN, tenant="other")
+        made = [make(api, theirs).json()["id"] for _ in range(4)]
+        listed: list[str] = []
+
+        address: str | None = "/v1/keys?page_size=2"
+        sizes = []
+        while address:
+            answer = api.http.get(address, headers=theirs).raise_for_status()
+            assert "no-store" == answer.headers["cache-control"]
+            sizes.append(len(answer.json()["keys"]))
+            listed += [key["id"] for key in answer.json()["keys"]]
+            address = answer.links.get("next", {}).get("url")
+        assert None is answer.json()["next_page_token"]
+
+        assert [2, 2, 1] == sizes
+        assert sorted([*made, theirs["Authorization"].split("_")[1]], reverse=True) == listed
+        token = api.http.get("/v1/keys?page_size=2", headers=theirs).json()["next_page_token"]
+        for by in (other, admin):
+            assert 400 == api.http.get("/v1/keys", params={"page_token": token}, headers=by).status_code
+
+    @pytest.mark.parametrize("query", ["page_size=0", "page_size=201", "page_token=x", "tenant=a"])
+    def test_a_query_of_the_list_that_makes_no_sense_is_refused(self, api: Api, admin: Headers, query: str) -> None:
+        answer = api.http.get(f"/v1/keys?{query}", headers=admin)
+
+        assert (400, "/problems/malformed") == (answer.status_code, problem(answer)["type"])
 
     def test_a_revoked_key_is_refused_everywhere_soon(self, api: Api, admin: Headers) -> None:
         made = make(api, admin).json()
@@ -197,6 +225,15 @@ class TestCommands:
         [listed] = command("keys", "list", "--tenant", "cli", store_url=store).stdout.splitlines()[1:]
         assert ["cli", "-", "read,submit"] == listed.split()[1:4]
         assert listed.endswith("good")
+
+    def test_the_command_line_lists_every_key_however_many_there_are(self, api: Api) -> None:
+        ids = [api_keys.create(api.database, tenant="many", name="", scopes=[])[0].id for _ in range(PAGE + 1)]
+
+        ended = command(
+            "keys", "list", "--tenant", "many", store_url=api.database.url.render_as_string(hide_password=False)
+        )
+
+        assert sorted(ids, reverse=True) == [line.split()[0] for line in ended.stdout.splitlines()[1:]]
 
     def test_a_key_is_rotated_and_revoked_from_the_command_line(self, api: Api) -> None:
         store = api.database.url.render_as_string(hide_password=False)

@@ -15,6 +15,7 @@ from offload_api import access
 from offload_api.app import create_app
 from offload_api.openapi.document import document
 from offload_api.openapi.links import LINKS
+from offload_api.openapi.operations import PAGE_SIZE, PAGE_TOKEN
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
 from offload_shared.artifacts import Artifacts
@@ -57,6 +58,23 @@ def test_every_route_is_documented_and_nothing_else(services: Services) -> None:
     documented = {(path, method) for path, item in described(services)["paths"].items() for method in item}
 
     assert routes == documented
+
+
+def test_every_list_is_paged_alike(services: Services) -> None:
+    found = served(services)
+    paged = {
+        f"#/components/schemas/{n}" for n, s in found["components"]["schemas"].items() if "next_page_token" in str(s)
+    }
+    lists = {
+        each["operationId"]: [p for p in each["parameters"] if p["name"] in ("page_size", "page_token")]
+        for item in found["paths"].values()
+        for each in item.values()
+        if each["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref")
+        in paged
+    }
+
+    assert {"listJobs", "listSchedules", "listKeys", "listAudit"} == lists.keys()
+    assert all(parameters == [PAGE_SIZE, PAGE_TOKEN] for parameters in lists.values())
 
 
 def test_every_task_is_a_choice_told_apart_by_its_name(services: Services) -> None:

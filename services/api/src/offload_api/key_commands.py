@@ -24,6 +24,7 @@ from offload_shared.keys import (
 )
 from offload_shared.settings import load
 from offload_shared.store import api_keys
+from offload_shared.store.api_keys import WantedKeys
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 
@@ -32,6 +33,9 @@ commands = typer.Typer(
     no_args_is_help=True,
     help="Make, list, rotate and revoke API keys, in the store that OFFLOAD_STORE_URL names.",
 )
+
+#: How many keys are read at once.
+PAGE = 200
 
 KeyId = Annotated[str, typer.Argument(help="The key's id: the part between the two underscores.", metavar="ID")]
 
@@ -71,8 +75,7 @@ def list_keys(
 ) -> None:
     """List keys, the newest first, revoked and expired ones too."""
     with _store() as database:
-        found = api_keys.everyone(database, tenant=tenant)
-    rows = [("ID", "TENANT", "NAME", "SCOPES", "CREATED", "STATE"), *map(_row, found)]
+        rows = [("ID", "TENANT", "NAME", "SCOPES", "CREATED", "STATE"), *map(_row, _listed(database, tenant))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(map(str.ljust, row, widths)).rstrip())
@@ -100,6 +103,13 @@ def revoke(key_id: KeyId) -> None:
         known = api_keys.revoke(database, key_id, tenant=None)
     if not known:
         sys.exit(f"offload-api: there is no key {key_id!r}")
+
+
+def _listed(database: Database, tenant: str | None) -> Iterator[ApiKey]:
+    last_id = None
+    while page := api_keys.page(database, WantedKeys(tenant=tenant), size=PAGE, older_than=last_id):
+        yield from page
+        last_id = page[-1].id
 
 
 def state_of(key: ApiKey) -> str:

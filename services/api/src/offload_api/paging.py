@@ -21,6 +21,7 @@ from offload_shared.store.listing import Wanted
 from offload_shared.store.schedules import WantedSchedules
 
 PAGE_SIZE, LARGEST_PAGE = 50, 200
+LONGEST_TOKEN = 200
 
 NAME_PATTERN = "^[ -~]{1,100}$"
 ID_PATTERN = "^[0-9a-f]{32}$"
@@ -34,7 +35,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # Unset, not None: the word `null` in a query is a word.
     page_size: Annotated[int, Meta(ge=1, le=LARGEST_PAGE)] = PAGE_SIZE
-    page_token: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    page_token: Annotated[str, Meta(max_length=LONGEST_TOKEN)] | UnsetType = UNSET
 
 
 class JobQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):

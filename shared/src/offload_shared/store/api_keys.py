@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Row, func, insert, null, select, update
 
 from offload_shared.ids import new_id
@@ -39,9 +40,16 @@ def find(database: Database, key_ids: Sequence[str]) -> dict[str, ApiKey]:
     return database.read(lambda connection: {row.id: _key(row) for row in connection.execute(statement)})
 
 
-def everyone(database: Database, *, tenant: str | None) -> list[ApiKey]:
-    """Return a tenant's keys, or with None all there are, the newest first."""
-    statement = _KEYS.where(*_of(tenant)).order_by(api_key.c.id.desc())
+class WantedKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """Which keys are listed, revoked and expired ones too."""
+
+    tenant: str | None  # None: those of all tenants
+
+
+def page(database: Database, wanted: WantedKeys, *, size: int, older_than: str | None = None) -> list[ApiKey]:
+    """Return up to `size` keys, the newest first, that are older than the one of this id."""
+    older = [api_key.c.id < older_than] if older_than is not None else []
+    statement = _KEYS.where(*_of(wanted.tenant), *older).order_by(api_key.c.id.desc()).limit(size)
     return database.read(lambda connection: [_key(row) for row in connection.execute(statement)])
 
 

@@ -68,6 +68,7 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Schema]] = {
         **link("revokeKey", "Its end.", key_id="$response.body#/id"),
         **link("listAudit", "What is done with it.", key_id="$response.body#/id"),
     },
+    ("listKeys", "200"): _next("listKeys"),
     ("listAudit", "200"): _next("listAudit"),
     ("listQueues", "200"): {
         **link("pauseQueue", "A pause of one of them.", name="$response.body#/queues/0/name"),

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from offload_api.bodies import MERGE_PATCH_TYPES
 from offload_api.headers import KEY_PATTERN, LONGEST_KEY
 from offload_api.openapi.components import Schema, ref
-from offload_api.paging import ID_PATTERN, LARGEST_PAGE, NAME_PATTERN
+from offload_api.paging import ID_PATTERN, LARGEST_PAGE, LONGEST_TOKEN, NAME_PATTERN
 from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.schedules import NAME_PATTERN as SCHEDULE_NAME_PATTERN
@@ -24,6 +24,7 @@ COUNT: Schema = {"type": "integer", "format": "int64", "minimum": 0, "default": 
 NAME: Schema = {"type": "string", "pattern": NAME_PATTERN}
 MOMENT: Schema = {"type": "string", "format": "date-time"}
 SIZE: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": DEFAULT_PAGE}
+TOKEN: Schema = {"type": "string", "maxLength": LONGEST_TOKEN}
 ID: Schema = {"type": "string", "pattern": ID_PATTERN}
 
 #: What a status outside of success means; some addresses have a word of their own for it.
@@ -105,7 +106,7 @@ TAG = parameter("tag", "query", NAME, "Only jobs with this tag.")
 SCHEDULE = parameter("schedule_id", "query", ID, "Only jobs that this schedule has made.")
 CREATED_AFTER = parameter("created_after", "query", MOMENT, "Only jobs that were submitted after this time (RFC 3339).")
 PAGE_SIZE = parameter("page_size", "query", SIZE, "How many a page has at most.")
-PAGE_TOKEN = parameter("page_token", "query", TEXT, "Where to go on: the last page's next_page_token.")
+PAGE_TOKEN = parameter("page_token", "query", TOKEN, "Where to go on: the last page's next_page_token.")
 
 SCHEDULE_NAME = parameter(
     "name", "query", {"type": "string", "pattern": SCHEDULE_NAME_PATTERN}, "Only schedules of this name."
@@ -395,8 +396,9 @@ PATHS: dict[str, dict[str, Any]] = {
                 "listKeys",
                 "keys",
                 "List API keys, the newest first, without their secrets.",
-                {200: answer("The keys of your tenant; to the default tenant, all there are.", ref("KeyList"))},
-                503,
+                {200: answer("A page of your tenant's keys; to the default tenant, of all.", ref("KeyList"), "Link")},
+                *(400, 503),
+                parameters=(PAGE_SIZE, PAGE_TOKEN),
             )
         ),
     },

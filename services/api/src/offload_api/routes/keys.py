@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Meta
 
+from offload_api import paging
 from offload_api.access import Caller, forbidden, needs
 from offload_api.bodies import AnyRequest, read_as
 from offload_api.problems import not_found
@@ -26,6 +27,7 @@ from offload_shared.keys import (
     Tenant,
 )
 from offload_shared.store import api_keys
+from offload_shared.store.api_keys import WantedKeys
 
 LIMIT_BYTES = 64 * 1024
 NOT_TO_BE_KEPT = {"Cache-Control": "no-store"}
@@ -70,10 +72,11 @@ class MadeKey(KeyView, frozen=True, kw_only=True):
     key: Annotated[str, Meta(description="Send it as `Authorization: Bearer ...`.")]
 
 
-class KeyList(msgspec.Struct, frozen=True):
-    """Keys, the newest first, revoked and expired ones too."""
+class KeyList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of keys, the newest first, revoked and expired ones too; `next_page_token` is null on the last."""
 
     keys: list[KeyView]
+    next_page_token: str | None
 
 
 @post("/", status_code=HTTPStatus.CREATED, opt=needs(Scope.ADMIN))
@@ -100,10 +103,15 @@ def _tenant(caller: Caller, wanted: NewKey) -> str:
 
 @route("/", http_method=["GET", "HEAD"], opt=needs(Scope.ADMIN))
 async def index(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
-    """Answer with every key of the caller's tenant; to an operator, with those of all tenants."""
-    found = await services.store.run(api_keys.everyone, tenant=request.auth.administered)
-    body = KeyList([KeyView(**_shown(key)) for key in found])
-    return Response(msgspec.json.encode(body), media_type=JSON, headers=NOT_TO_BE_KEPT)
+    """Answer with a page of the keys of the caller's tenant; to an operator, of those of all tenants."""
+    query = paging.read_query(request, paging.Query)
+    page = paging.page_of(query, WantedKeys(tenant=request.auth.administered))
+    found = await services.store.scan(api_keys.page, page.wanted, size=page.size + 1, older_than=page.older_than)
+    shown = found[: page.size]
+    token = paging.token(page.wanted, shown[-1].id) if len(found) > page.size else None
+    body = KeyList(keys=[KeyView(**_shown(key)) for key in shown], next_page_token=token)
+    headers = paging.page_headers(request, token) | NOT_TO_BE_KEPT
+    return Response(msgspec.json.encode(body), media_type=JSON, headers=headers)
 
 
 @post("/{key_id:str}/rotate", status_code=HTTPStatus.OK, opt=needs(Scope.ADMIN))
