@@ -39,6 +39,7 @@ SLOW_CLIENTS = {
     "that sends headers by the letter": ("GET /health/live HTTP/1.1\r\nHost: x\r\nX: ", "x", "408"),
     "that sends line ends alone": ("", "\r\n", "408"),
     "that sends a body by the letter": (HEAD.format(path="/v1/jobs"), " ", "408"),
+    "that sends a key to make by the letter": (HEAD.format(path="/v1/keys"), " ", "408"),
     "that sends a file by the letter": (HEAD.format(path="/v1/files"), "x", "408"),
     "that goes on with a body behind its answer": (HEAD.format(path="/v1/jobs/x/cancel"), "x", "404"),
     "that asks no more": ("GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", "", "200"),

@@ -115,8 +115,22 @@ def test_a_tenant_sends_no_more_requests_than_it_may_to_all_processes_together(a
 def test_every_answer_tells_of_the_limit(api: Api) -> None:
     mine = api.key(tenant="told")
 
-    for path in ("/v1/tasks/echo", "/v1/tasks/none"):
+    for path, status in (("/v1/tasks/echo", 200), ("/v1/tasks/none", 404), ("/v1/workers", 403), ("/v1/jobs?x=1", 400)):
         answer = api.http.get(path, headers=mine)
+        assert status == answer.status_code
         assert f'"requests";q={PER_MINUTE};w=60' == answer.headers["ratelimit-policy"]
         assert answer.headers["ratelimit"].startswith('"requests";r=')
-    assert "ratelimit" not in api.http.get("/health/live").headers
+
+
+def test_what_asks_for_no_key_is_not_counted_and_tells_of_no_limit(api: Api) -> None:
+    mine = api.key(tenant="uncounted")
+    uncounted = [("GET", "/health/live"), ("GET", "/v1/nothing"), ("PUT", "/v1/jobs"), ("OPTIONS", "/v1/jobs")]
+
+    def left() -> int:
+        told = ask(api.http, mine).headers["ratelimit"]
+        return int(told.split(";r=")[1].split(";")[0])
+
+    before = left()
+    for method, path in uncounted * 10:
+        assert "ratelimit" not in api.http.request(method, path, headers=mine).headers
+    assert before - left() < len(uncounted)  # what is asked for here, and what a process does not come to use

@@ -60,6 +60,18 @@ def test_every_route_is_documented_and_nothing_else(services: Services) -> None:
     assert routes == documented
 
 
+def test_a_body_that_may_be_left_out_is_said_to_be_and_every_body_may_come_in_too_slowly(services: Services) -> None:
+    bodies = {
+        each["operationId"]: each
+        for item in served(services)["paths"].values()
+        for each in item.values()
+        if "requestBody" in each
+    }
+
+    assert {"rotateKey", "uploadFile"} == {name for name, each in bodies.items() if not each["requestBody"]["required"]}
+    assert [] == [name for name, each in bodies.items() if "408" not in each["responses"]]
+
+
 def test_every_list_is_paged_alike(services: Services) -> None:
     found = served(services)
     paged = {

@@ -29,6 +29,21 @@ def test_the_reference_says_of_each_way_to_fail_when_it_happens(failure: Failure
     assert error_body(failure, "")["type"] in first_cells()
 
 
+def test_no_table_of_the_reference_is_cut_in_two() -> None:
+    lines = ["", *REFERENCE.splitlines(), ""]
+    first_rows = [at for at, line in enumerate(lines) if line.startswith("|") and not lines[at - 1].startswith("|")]
+
+    assert [] == [lines[at] for at in first_rows if not lines[at + 1].startswith("|---")]
+
+
+def test_no_two_sections_of_the_reference_are_of_one_name_and_each_link_leads_to_one() -> None:
+    headings = re.findall(r"^## (.+)$", REFERENCE, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+
+    assert len(anchors) == len(headings)
+    assert set() == set(re.findall(r"\]\(#([\w-]+)\)", REFERENCE)) - anchors
+
+
 def test_the_reference_lists_each_option_of_a_job() -> None:
     assert set(Submission.__struct_fields__) - {"payload"} <= first_cells()
 

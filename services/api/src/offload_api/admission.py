@@ -35,15 +35,17 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     async def _checked(self, connection: HTTPScope, need: Need, caller: Caller, send: Send) -> Send:
         if self.trail is not None:
             send = self.trail.watched(connection, caller, send)
+        told: Mapping[str, str] = {}
         try:
             if self.limiter is not None:
-                send = with_headers(send, await self.limiter.spend(caller.tenant))
+                told = await self.limiter.spend(caller.tenant)
             require(need, caller)
         except Problem as problem:  # answered further out, where nobody watches
+            problem.headers.update(told)
             if self.trail is not None:
                 self.trail.note(connection, caller, problem.details.status)
             raise
-        return send
+        return with_headers(send, told) if told else send
 
 
 def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
