@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+
 from offload_api import publisher
 from offload_api.broker import ANSWER_SECONDS, BrokerUnavailable
 from offload_api.publisher import _watch
