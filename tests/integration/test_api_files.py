@@ -204,3 +204,27 @@ def test_bytes_that_the_storage_has_lost_are_503_and_no_torn_file(api: Api) -> N
     answer = api.http.get(f"/v1/jobs/{job_id}/artifacts/lost")
 
     assert (503, "/problems/unavailable") == (answer.status_code, problem(answer)["type"])
+
+
+LARGE_BYTES = 128 * 1024 * 1024
+
+
+def test_a_large_file_comes_and_goes_without_being_held_in_memory(tmp_path: Path) -> None:
+    block = bytes(range(256)) * 4096
+
+    with running_api(tmp_path) as api:
+        api.http.get(f"/v1/files/{api.http.post('/v1/files', content=block).json()['id']}")
+        before = _largest_memory(api)
+        uploaded = api.http.post("/v1/files", content=(block for _ in range(LARGE_BYTES // len(block)))).json()
+        with api.http.stream("GET", f"/v1/files/{uploaded['id']}") as answer:
+            received = sum(map(len, answer.iter_raw()))
+        after = _largest_memory(api)
+
+    assert LARGE_BYTES == uploaded["size"] == received
+    assert after - before < LARGE_BYTES / 2
+
+
+def _largest_memory(api: Api) -> int:
+    """Return the most memory, in bytes, that the process has held at any time."""
+    status = Path(f"/proc/{api.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
