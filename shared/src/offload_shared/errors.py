@@ -19,3 +19,7 @@ class CommitUnknown(StoreUnavailable):
 
 class ArtifactsUnavailable(OffloadError):  # noqa: N818
     """The artifact storage cannot be reached or refused the operation."""
+
+
+class IssuerUnavailable(OffloadError):  # noqa: N818
+    """The issuer of tokens cannot be reached, or does not answer as one; nothing is known of the key."""

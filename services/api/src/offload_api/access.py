@@ -15,11 +15,21 @@ NEEDS = "needs"
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sends a request: on whose behalf, by which key (None: no keys are asked for), and what that allows."""
+    """Who sends a request: on whose behalf, by which key or token, and what that allows.
+
+    Where nobody is asked who they are, there is neither a key nor a subject.
+    """
 
     tenant: str = DEFAULT_TENANT
     key_id: str | None = None
+    subject: str | None = None  # whom the issuer of a token has named in it
     scopes: frozenset[Scope] = frozenset(Scope)
+    scope_prefix: str = ""  # what the issuer of a token writes before a scope
+
+    @property
+    def credential(self) -> str:
+        """What the caller has shown, in a word."""
+        return "key" if self.subject is None else "token"
 
     @property
     def operator(self) -> bool:
@@ -39,7 +49,8 @@ class Need(msgspec.Struct, frozen=True):
     operator: bool = False
 
 
-#: Finds out who sends a request, from its Authorization headers; raises `Problem` 401.
+#: Finds out who sends a request, from its Authorization headers; raises `Problem` 401, and `StoreUnavailable` or
+#: `IssuerUnavailable` when that cannot be found out now.
 Identify = Callable[[list[bytes]], Awaitable[Caller]]
 
 #: A route that asks for no key: `opt=OPEN`.
@@ -80,13 +91,16 @@ def authorization(connection: Connection) -> list[bytes]:
 
 def require(need: Need, caller: Caller) -> None:
     """Raise `Problem` 403 for a caller who has not what is needed."""
+    scope = f"{caller.scope_prefix}{need.scope}"
     if need.scope not in caller.scopes:
-        raise forbidden(f"This needs a key with the scope `{need.scope}`.", scope=need.scope)
+        raise forbidden(f"This needs a {caller.credential} with the scope `{scope}`.", caller, scope=need.scope)
     if need.operator and not caller.operator:
-        raise forbidden(f"This needs a key of the default tenant with the scope `{need.scope}`.", scope=need.scope)
+        detail = f"This needs a {caller.credential} of the default tenant with the scope `{scope}`."
+        raise forbidden(detail, caller, scope=need.scope)
 
 
-def forbidden(detail: str, *, scope: Scope) -> Problem:
+def forbidden(detail: str, caller: Caller, *, scope: Scope) -> Problem:
     """Return the answer to a caller who may not do this, and to whom the scope would have to be granted."""
-    headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
-    return Problem(HTTPStatus.FORBIDDEN, "forbidden", "This key does not allow it", detail, headers=headers)
+    challenge = f'Bearer error="insufficient_scope", scope="{caller.scope_prefix}{scope}"'
+    title = f"This {caller.credential} does not allow it"
+    return Problem(HTTPStatus.FORBIDDEN, "forbidden", title, detail, headers={"WWW-Authenticate": challenge})

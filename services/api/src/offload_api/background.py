@@ -1,4 +1,4 @@
-"""What an API process does beside answering requests: publishes, relays, sweeps, takes schedules' turns."""
+"""What an API process does beside answering requests: publishes, relays, sweeps, takes schedules' turns, and more."""
 
 import asyncio
 import logging
@@ -16,6 +16,8 @@ from offload_shared.store import audits
 
 RELAY_SECONDS = 1.0
 SCHEDULE_SECONDS = 1.0
+#: Between two looks whether its keys are to be fetched again.
+ISSUER_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class Background:
         self._store = services.store
         self._trail = services.trail
         self._audit_days = services.settings.audit_days
+        self._issuer = services.issuer
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -43,6 +46,8 @@ class Background:
         if self._trail is not None:
             self._tasks.append(asyncio.create_task(_repeat(self._trail.flush_in_time, 0)))
             self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
+        if self._issuer is not None:
+            self._tasks.append(asyncio.create_task(_repeat(self._issuer.step, ISSUER_SECONDS)))
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()
             self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))

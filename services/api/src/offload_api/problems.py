@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Meta
 
-from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
+from offload_shared.errors import ArtifactsUnavailable, IssuerUnavailable, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
@@ -126,6 +126,17 @@ def _from_unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[b
     return _response(details, {"Retry-After": str(RETRY_SECONDS)})
 
 
+def _from_issuer_unavailable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _tell(str(error))
+    details = ProblemDetails(
+        type="/problems/unavailable",
+        title="Not available now",
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        detail="The token cannot be verified: its issuer is not available. Nothing was done; repeat the request.",
+    )
+    return _response(details, {"Retry-After": str(RETRY_SECONDS)})
+
+
 def _tell(cause: str) -> None:
     now = time.monotonic()
     if now >= _told.get(cause, 0.0) + TOLD_SECONDS:
@@ -170,6 +181,7 @@ HANDLERS: ExceptionHandlersMap = {
     Problem: _from_problem,
     StoreUnavailable: _from_unavailable,
     ArtifactsUnavailable: _from_unavailable,
+    IssuerUnavailable: _from_issuer_unavailable,
     HTTPException: _from_http_exception,
     Exception: _from_anything,
 }

@@ -72,6 +72,6 @@ def listening_socket(settings: ApiSettings) -> socket.socket:
         listening.close()
         raise SettingsInvalid(
             f"will not serve everybody who reaches {settings.host}: set OFFLOAD_AUTH=keys to ask for API keys, "
-            "or OFFLOAD_AUTH=open when something else sees to it"
+            "OFFLOAD_AUTH=jwt to ask for tokens, or OFFLOAD_AUTH=open when something else sees to it"
         )
     return listening

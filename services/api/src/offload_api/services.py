@@ -7,8 +7,10 @@ import msgspec
 
 from offload_api.access import Identify, anybody
 from offload_api.additions import Additions
+from offload_api.authentication import Authentication
 from offload_api.cached import Cached
 from offload_api.collecting import Collector
+from offload_api.issuer import Issuer
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
@@ -20,6 +22,7 @@ from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
 from offload_api.submissions import Submissions
+from offload_api.tokens import Tokens
 from offload_api.trail import Trail
 from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
@@ -57,8 +60,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     keyring: Keyring
     identify: Identify
+    issuer: Issuer | None  # None where no tokens are taken
     limiter: RateLimiter | None
-    trail: Trail | None  # None where no keys say who does what
+    trail: Trail | None  # None where nobody says who they are
     metrics: ApiMetrics
     queues: frozenset[str]  # those that the tasks use
     queue_statuses: Cached[list[QueueStatus]]
@@ -109,6 +113,9 @@ def assemble(
         answer_seconds = settings.store_answer_seconds
         limiter = RateLimiter(take, per_window=settings.max_requests_per_minute, answer_seconds=answer_seconds)
     keyring = Keyring(find_keys, answer_seconds=settings.store_answer_seconds)
+    issuer = None
+    if settings.takes_tokens:
+        issuer = Issuer(settings.jwt_issuer, answer_seconds=settings.store_answer_seconds)
     relay = Relay(store, publisher) if publisher else None
     streams = Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client)
     names = frozenset(task.queue for task in tasks.values())
@@ -129,15 +136,23 @@ def assemble(
         additions=additions,
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,
-        identify=keyring.identify if settings.auth == "keys" else anybody,
+        identify=_identify(settings, keyring, issuer),
+        issuer=issuer,
         limiter=limiter,
-        trail=Trail(record) if settings.auth == "keys" else None,
+        trail=Trail(record) if settings.asks else None,
         streams=streams,
         metrics=metrics,
         queues=names,
         queue_statuses=Cached(queue_statuses, seconds=QUEUES_KEPT_SECONDS),
         output_turn=asyncio.Lock(),
     )
+
+
+def _identify(settings: ApiSettings, keyring: Keyring, issuer: Issuer | None) -> Identify:
+    if issuer is None:
+        return keyring.identify if settings.takes_keys else anybody
+    tokens = Tokens(issuer, settings)
+    return Authentication(keyring, tokens).identify if settings.takes_keys else tokens.identify
 
 
 def _state(store: Store, streams: Streams, publisher: Publisher | None, relay: Relay | None) -> ProcessState:

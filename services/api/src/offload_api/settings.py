@@ -4,10 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from offload_shared.settings import Seconds, SharedSettings
+from offload_api.fetching import is_trustworthy
+from offload_shared.errors import SettingsInvalid
+from offload_shared.settings import PREFIX, Seconds, SharedSettings, without_password
 
 LongSeconds = Annotated[float, Meta(gt=0, le=10 * 366 * 86_400)]
 Bytes = Annotated[int, Meta(ge=1)]
+#: Of a claim, a scope or its prefix: what may stand in a challenge between quotation marks (RFC 6750).
+Word = Annotated[str, Meta(pattern=r"^[!#-\[\]-~]{0,255}$")]
+
+#: Says that tokens name no tenant: all of them are the default tenant's.
+NO_CLAIM = "none"
 
 
 class ApiSettings(SharedSettings, frozen=True, kw_only=True):
@@ -15,8 +22,13 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000  # 0: any that is free
-    #: Who is served: whoever is on this machine; whoever has a key; anybody.
-    auth: Literal["loopback", "keys", "open"] = "loopback"
+    #: Who is served: whoever is on this machine; whoever has a key; anybody; whoever has a token; or either of both.
+    auth: Literal["loopback", "keys", "open", "jwt", "keys+jwt"] = "loopback"
+    jwt_issuer: str = ""  # as tokens name it, and as OpenID Connect Discovery finds it
+    jwt_audience: str = ""  # what tokens for this service name
+    jwt_scope_claim: Word = "scope"
+    jwt_scope_prefix: Word = ""  # of a token's scopes those that begin so are ours
+    jwt_tenant_claim: Word = "tenant"
     max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
     max_batch_bytes: Bytes = 4 * 1024 * 1024  # of many submitted together
     max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file
@@ -35,3 +47,31 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
     store_answer_seconds: Seconds = 2.5  # past it a request is answered 503
     shutdown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10  # for requests in flight to be answered
+
+    def __post_init__(self) -> None:
+        """Refuse tokens without an issuer who is known for sure."""
+        super().__post_init__()
+        if not self.takes_tokens:
+            return
+        for name in ("jwt_issuer", "jwt_audience"):
+            if not getattr(self, name):
+                raise SettingsInvalid(f"OFFLOAD_AUTH is {self.auth!r}: set {PREFIX}{name.upper()} as well")
+        if not is_trustworthy(self.jwt_issuer) or any(sign in self.jwt_issuer for sign in "?#@ "):
+            shown = without_password(self.jwt_issuer)
+            expected = "expected an https URL without a query, or an http one of this machine"
+            raise SettingsInvalid(f"{PREFIX}JWT_ISSUER is {shown!r}: {expected}")
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether a key lets in."""
+        return self.auth in ("keys", "keys+jwt")
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a token lets in."""
+        return self.auth in ("jwt", "keys+jwt")
+
+    @property
+    def asks(self) -> bool:
+        """Whether nobody is served without saying who they are."""
+        return self.takes_keys or self.takes_tokens

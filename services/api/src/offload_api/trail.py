@@ -83,6 +83,7 @@ class Trail:
             at=datetime.now(UTC),
             tenant=caller.tenant,
             key_id=caller.key_id,
+            subject=caller.subject,
             address=client[0] if client else "",
             method=connection["method"],
             route=connection["path_template"],

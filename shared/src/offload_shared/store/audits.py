@@ -14,6 +14,8 @@ from offload_shared.store.schema import audit
 BATCH = 1000
 #: Of ids and names of what requests are about.
 TARGET_PATTERN = "^[A-Za-z0-9._:-]{1,100}$"
+#: Of whom tokens name, as OpenID Connect bounds it. To Python a line feed may stand before `$`.
+SUBJECT_PATTERN = r"^[ -~]{1,255}(?!\n)$"
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime  # by the clock of the API process
     tenant: str
     key_id: str | None
+    subject: str | None = None  # of a token, where it was no key
     address: str  # where the connection came from
     method: str
     route: str  # with the names of its parameters, not their values
@@ -42,13 +45,14 @@ class WantedRecords(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: str | None  # None: those of all tenants
     key_id: str | None = None
+    subject: str | None = None
     target: str | None = None
 
 
 def page(database: Database, wanted: WantedRecords, *, size: int, older_than: str | None = None) -> list[AuditRecord]:
     """Return up to `size` records, the newest first, that are older than the one of this id."""
-    values = {audit.c.tenant: wanted.tenant, audit.c.key_id: wanted.key_id, audit.c.target: wanted.target}
-    conditions = [column == value for column, value in values.items() if value is not None]
+    values = {name: getattr(wanted, name) for name in WantedRecords.__struct_fields__}
+    conditions = [audit.c[name] == value for name, value in values.items() if value is not None]
     if older_than is not None:
         conditions.append(audit.c.id < older_than)
     statement = select(audit).where(*conditions).order_by(audit.c.id.desc()).limit(size)

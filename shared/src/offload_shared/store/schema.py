@@ -295,7 +295,15 @@ audit = Table(
     Column("route", String(255), nullable=False),
     Column("target", String(100)),
     Column("status", Integer, nullable=False),
+    Column("subject", String(255)),  # of a token, where it was no key
 )
 Index("ix_audit_tenant_id", audit.c.tenant, audit.c.id)
 Index("ix_audit_key_id_id", audit.c.key_id, audit.c.id)
 Index("ix_audit_target", audit.c.target)
+Index(
+    "ix_audit_subject_id",
+    audit.c.subject,
+    audit.c.id,
+    postgresql_where=audit.c.subject.is_not(None),
+    sqlite_where=audit.c.subject.is_not(None),
+)

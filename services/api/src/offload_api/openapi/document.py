@@ -7,7 +7,7 @@ from offload_api.access import Need
 from offload_api.openapi.components import schemas
 from offload_api.openapi.links import linked
 from offload_api.openapi.operations import HEADERS, PATHS, TEXT
-from offload_api.openapi.security import SCHEMES, secured
+from offload_api.openapi.security import schemes, secured
 from offload_api.services import Services
 
 VERSION = "1.0.0"  # of the HTTP contract
@@ -36,9 +36,9 @@ def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) 
         "info": {"title": "Offload", "version": VERSION, "description": DESCRIPTION, "license": {"name": "MIT"}},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        "paths": secured(linked(PATHS), needed, required=services.settings.auth == "keys"),
+        "paths": secured(linked(PATHS), needed, services.settings),
         "components": {
-            "securitySchemes": SCHEMES,
+            "securitySchemes": schemes(services.settings),
             "schemas": schemas(services.submissions, services.schedules, services.tasks),
             "headers": {name: {"description": text, "schema": TEXT} for name, text in HEADERS.items()},
         },

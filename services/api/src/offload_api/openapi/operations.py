@@ -11,7 +11,7 @@ from offload_api.paging import PAGE_SIZE as DEFAULT_PAGE
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.schedules import NAME_PATTERN as SCHEDULE_NAME_PATTERN
 from offload_api.views import ShownState
-from offload_shared.store.audits import TARGET_PATTERN
+from offload_shared.store.audits import SUBJECT_PATTERN, TARGET_PATTERN
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -30,8 +30,8 @@ ID: Schema = {"type": "string", "pattern": ID_PATTERN}
 #: What a status outside of success means; some addresses have a word of their own for it.
 PROBLEMS = {
     400: "The request is malformed.",
-    401: "A valid key is needed, in `Authorization: Bearer ...`.",
-    403: "The key does not allow it; `detail` names the scope that does.",
+    401: "A valid key or token is needed, in `Authorization: Bearer ...`.",
+    403: "The key or token does not allow it; `detail` names the scope that does.",
     404: "There is no such thing, or it is somebody else's.",
     408: "The body came in too slowly.",
     409: "The job has ended otherwise.",
@@ -64,7 +64,7 @@ HEADERS = {
     "Content-Disposition": "The name to save the file by.",
     "RateLimit": "How many requests the tenant may still send; there where their rate is limited.",
     "RateLimit-Policy": "How many requests a tenant may send, and in how many seconds.",
-    "WWW-Authenticate": "`Bearer`, and what was wrong with the key, or which scope is needed.",
+    "WWW-Authenticate": "`Bearer`, and what was wrong with the key or the token, or which scope is needed.",
     "Repr-Digest": "The SHA-256 of the whole file (RFC 9530).",
 }
 
@@ -89,6 +89,9 @@ SCHEDULE_ID = parameter("schedule_id", "path", ID, "A schedule's id.")
 JOB_ID = parameter("job_id", "path", ID, "A job's id.")
 KEY_ID = parameter("key_id", "path", ID, "A key's id.")
 BY_KEY = parameter("key_id", "query", ID, "Only what was asked for by this key.")
+BY_SUBJECT = parameter(
+    "subject", "query", {"type": "string", "pattern": SUBJECT_PATTERN}, "Only what was asked for by this one's tokens."
+)
 TARGET = parameter("target", "query", {"type": "string", "pattern": TARGET_PATTERN}, "Only what was about this.")
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
@@ -431,7 +434,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "List what was asked for by whom, the newest first: whatever was to change something.",
             {200: answer("A page of what your tenant did; to the default tenant, of all.", ref("AuditPage"), "Link")},
             *(400, 503),
-            parameters=(BY_KEY, TARGET, PAGE_SIZE, PAGE_TOKEN),
+            parameters=(BY_KEY, BY_SUBJECT, TARGET, PAGE_SIZE, PAGE_TOKEN),
         )
     ),
     "/v1/tasks": readable(

@@ -140,24 +140,26 @@ class Schemas {
 
 const quoted = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
-/** Return the scopes that a key needs, and whether one is asked for: else the list begins with an empty choice. */
-function scopes(operation) {
+/** Return what lets in, each by its scheme's name with its scope, and whether one is asked for: else the list begins with an empty choice. */
+function credentials(operation) {
   const choices = operation.security ?? [];
-  const named = choices.flatMap((each) => Object.values(each).flat());
+  const named = choices.flatMap((each) => Object.entries(each));
   return { named, required: named.length > 0 && choices.every((each) => Object.keys(each).length > 0) };
 }
 
 function asked(operation) {
-  const { named, required } = scopes(operation);
+  const { named, required } = credentials(operation);
   if (!named.length) return null;
-  return make("p", {}, ...prose(`${required ? "Needs a key" : "Where keys are asked for, needs one"} with the scope \`${named.join("`, `")}\`.`));
+  const told = named.map(([scheme, scopes]) => `a ${scheme} with the scope \`${scopes.join("`, `")}\``).join(", or ");
+  return make("p", {}, ...prose(`${required ? "Needs" : "Where keys are asked for, needs"} ${told}.`));
 }
 
 function curl(path, method, operation, schemas) {
   const given = (operation.parameters ?? []).filter((each) => each.in === "path");
   const filled = given.reduce((made, each) => made.replace(`{${each.name}}`, `$${each.name.toUpperCase()}`), path);
   const address = `"${new URL(filled.slice(1), root).href.replaceAll("%24", "$")}"`;
-  const key = scopes(operation).required ? ` -H "Authorization: Bearer $KEY"` : "";
+  const { named, required } = credentials(operation);
+  const key = required ? ` -H "Authorization: Bearer $${named[0][0].toUpperCase()}"` : "";
   const parts = [`curl -i ${method === "get" ? "" : `-X ${method.toUpperCase()} `}${address}${key}`];
   const [[media, content] = []] = Object.entries(operation.requestBody?.content ?? {});
   if (media?.endsWith("json")) {

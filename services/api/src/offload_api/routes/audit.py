@@ -22,6 +22,7 @@ class Query(paging.Query, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The parameters of the trail."""
 
     key_id: Annotated[str, Meta(pattern=paging.ID_PATTERN)] | UnsetType = UNSET
+    subject: Annotated[str, Meta(pattern=audits.SUBJECT_PATTERN)] | UnsetType = UNSET
     target: Annotated[str, Meta(pattern=audits.TARGET_PATTERN)] | UnsetType = UNSET
 
 
@@ -31,6 +32,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     tenant: str
     key_id: str | None
+    subject: Annotated[str | None, Meta(description="Of the token, where it was no key.")]
     address: Annotated[str, Meta(description="Where the connection came from.")]
     method: str
     route: str
@@ -50,7 +52,8 @@ async def index(request: AnyRequest, services: NamedDependency[Services]) -> Res
     """Answer with a page of what the caller's tenant did; to an operator, of what all tenants did."""
     query = paging.read_query(request, Query)
     tenant = request.auth.administered
-    page = paging.page_of(query, WantedRecords(tenant=tenant, key_id=query.key_id or None, target=query.target or None))
+    wanted = {name: getattr(query, name) or None for name in ("key_id", "subject", "target")}
+    page = paging.page_of(query, WantedRecords(tenant=tenant, **wanted))
     found = await services.store.scan(audits.page, page.wanted, size=page.size + 1, older_than=page.older_than)
     shown = found[: page.size]
     token = paging.token(page.wanted, shown[-1].id) if len(found) > page.size else None

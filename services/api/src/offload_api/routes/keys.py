@@ -97,7 +97,7 @@ def _tenant(caller: Caller, wanted: NewKey) -> str:
     tenant = caller.tenant if wanted.tenant is None else wanted.tenant
     if caller.administered not in (None, tenant):
         detail = "A key for another tenant is made by an administrator of the default tenant."
-        raise forbidden(detail, scope=Scope.ADMIN)
+        raise forbidden(detail, caller, scope=Scope.ADMIN)
     return tenant
 
 
