@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,44 @@ def test_an_unknown_queue_is_refused_by_name() -> None:
 def test_queues_that_name_none_are_refused() -> None:
     with pytest.raises(SettingsInvalid, match="OFFLOAD_QUEUES is ',': it names no queue"):
         load(WorkerSettings, {"OFFLOAD_QUEUES": ","}).slots_of_queues()
+
+
+TOKENS = {"OFFLOAD_AUTH": "jwt", "OFFLOAD_JWT_ISSUER": "https://issuer.example", "OFFLOAD_JWT_AUDIENCE": "offload"}
+
+
+@pytest.mark.parametrize("auth", ["jwt", "keys+jwt"])
+@pytest.mark.parametrize("missing", ["OFFLOAD_JWT_ISSUER", "OFFLOAD_JWT_AUDIENCE"])
+def test_tokens_need_an_issuer_and_an_audience(auth: str, missing: str) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"^OFFLOAD_AUTH is '{re.escape(auth)}': set {missing} as well$"):
+        load(ApiSettings, {**TOKENS, "OFFLOAD_AUTH": auth, missing: ""})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://issuer.example", "issuer.example", "https://", "file:///keys", "https://[x"),
+        *("https://issuer.example?a=b", "https://issuer.example#a", "https://me:secret@issuer.example"),
+    ],
+)
+def test_an_issuer_whose_keys_anybody_could_send_is_refused(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="OFFLOAD_JWT_ISSUER is") as caught:
+        load(ApiSettings, {**TOKENS, "OFFLOAD_JWT_ISSUER": url})
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ['of"load:', "of load:", "of\\load:", "x" * 256])
+@pytest.mark.parametrize("name", ["OFFLOAD_JWT_SCOPE_PREFIX", "OFFLOAD_JWT_SCOPE_CLAIM", "OFFLOAD_JWT_TENANT_CLAIM"])
+def test_what_no_challenge_could_name_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsInvalid, match=name):
+        load(ApiSettings, {**TOKENS, name: value})
+
+
+def test_who_is_asked_who_they_are_is_said_by_one_setting() -> None:
+    asked = {"loopback": (False, False), "open": (False, False), "keys": (True, False)}
+    asked |= {"jwt": (False, True), "keys+jwt": (True, True)}
+
+    for auth, expected in asked.items():
+        settings = load(ApiSettings, {**TOKENS, "OFFLOAD_AUTH": auth})
+        assert expected == (settings.takes_keys, settings.takes_tokens)
+        assert any(expected) == settings.asks

@@ -55,7 +55,7 @@ def _usable(jwk: Mapping[str, Any]) -> Iterator[tuple[str, AllowedPublicKeys]]:
 
 
 def _algorithms(jwk: Mapping[str, Any]) -> tuple[str, ...]:
-    kind, curve = jwk.get("kty"), jwk.get("crv")
+    kind, curve = jwk.get("kty"), str(jwk.get("crv"))
     if kind == "RSA":
         return RSA
     if kind == "EC" and curve in CURVES:

@@ -85,14 +85,15 @@ class Tokens:
         verified = self._remembered().get(digest)
         if verified is None or now >= verified.until:
             verified = await self._verify(token)
-            if len(self._known) >= MOST_REMEMBERED:
-                self._known.clear()
-            self._known[digest] = verified
+            known = self._remembered()
+            if len(known) >= MOST_REMEMBERED:
+                known.clear()
+            known[digest] = verified
         if now >= verified.ends:
             raise refused("The token has expired; get another from its issuer.")
         return verified.caller
 
-    def _remembered(self) -> Mapping[bytes, _Verified]:
+    def _remembered(self) -> dict[bytes, _Verified]:
         if self._known_by is not self._issuer.keys:  # one of them may have been taken back
             self._known_by = self._issuer.keys
             self._known.clear()
