@@ -119,9 +119,9 @@ class Stack:
         self.http.base_url = httpx2.URL(url)
         return api
 
-    def start_another_api(self) -> httpx2.Client:
+    def start_another_api(self, **settings: str) -> httpx2.Client:
         """Start a second API beside the first, and return a client of it; the test closes it."""
-        api = self._start("offload-api", "--port", "0")
+        api = self._start("offload-api", "--port", "0", **settings)
         api.says("listens on http://")
         return httpx2.Client(base_url=api.log.read_text().split("listens on ")[1].split()[0], timeout=60)
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import combination
 from tests.acceptance.stack import Stack, until
+from tests.issuer import AUDIENCE, served_issuer
 from tests.reference import Example, examples
 
 #: There only while more is to come.
@@ -33,13 +35,15 @@ class Shell:
         (folder / ".curlrc").write_text("fail-with-body\n")
         rows = "\n".join(f"{row},{row % 7},{'yes' if row % 2 else 'no'}" for row in range(60))
         (folder / "table.csv").write_text(f"size,colour,sold\n{rows}\n")
-        self.variables = {"OFFLOAD": str(stack.http.base_url).rstrip("/")}
+        self.variables: dict[str, str] = {}
+        self.cleanup = ExitStack()
         self._section: str | None = None
 
     def enter(self, section: str) -> None:
         """See that there is what a section starts from."""
         if section != self._section:
             self._section = section
+            self.variables["OFFLOAD"] = str(self.stack.http.base_url).rstrip("/")
             GIVEN.get(section, an_ended_job)(self)
 
     def run(self, commands: str) -> subprocess.CompletedProcess[str]:
@@ -81,6 +85,14 @@ def a_waiting_job(shell: Shell) -> None:
     shell.variables["ID"] = shell.stack.submit("echo", delay_seconds=3600)
 
 
+def an_issuer_of_tokens(shell: Shell) -> None:
+    issuer = shell.cleanup.enter_context(served_issuer())
+    settings = {"OFFLOAD_AUTH": "jwt", "OFFLOAD_JWT_ISSUER": issuer.url, "OFFLOAD_JWT_AUDIENCE": AUDIENCE}
+    with shell.stack.start_another_api(no_proxy="*", **settings) as asking:
+        shell.variables["OFFLOAD"] = str(asking.base_url).rstrip("/")
+    shell.variables |= {"ISSUER": issuer.url, "CLIENT_ID": "reader", "CLIENT_SECRET": "secret"}
+
+
 def a_trained_model(shell: Shell) -> None:
     file_id = shell.stack.upload((shell.folder / "table.csv").read_bytes())
     payload = {"file_id": file_id, "target": "sold", "estimator": {"name": "linear"}}
@@ -92,6 +104,7 @@ def a_trained_model(shell: Shell) -> None:
 GIVEN: dict[str, Callable[[Shell], None]] = {
     "List jobs": a_page_of_failed_jobs,
     "Cancel a job": a_waiting_job,
+    "Tokens": an_issuer_of_tokens,
     "Files": a_trained_model,
 }
 
@@ -101,7 +114,9 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with combination("sqlite", request, tmp_path_factory.mktemp("services")) as stack:
         stack.start_api()
         stack.start_worker("--queue", "io", "--queue", "cpu")
-        yield Shell(stack, tmp_path_factory.mktemp("reader"))
+        made = Shell(stack, tmp_path_factory.mktemp("reader"))
+        with made.cleanup:
+            yield made
 
 
 def names() -> list[str]:

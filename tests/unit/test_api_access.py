@@ -70,21 +70,39 @@ def test_what_is_an_operators_takes_an_administrator_of_the_default_tenant() -> 
         assert 403 == caught.value.details.status
 
 
-@pytest.mark.parametrize("auth", ["loopback", "keys"])
-def test_the_document_names_what_each_operation_needs(tmp_path: Path, auth: str) -> None:
-    made = services(tmp_path, auth=auth)
+KEY, TOKEN = {"type": "http", "scheme": "bearer"}, {"type": "openIdConnect"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "schemes"),
+    [
+        ("loopback", {"key": KEY}),
+        ("keys", {"key": KEY}),
+        ("jwt", {"token": TOKEN}),
+        ("keys+jwt", {"key": KEY, "token": TOKEN}),
+    ],
+)
+def test_the_document_names_what_each_operation_needs(tmp_path: Path, auth: str, schemes: dict[str, Any]) -> None:
+    issuer = {"jwt_issuer": "https://issuer.example/a", "jwt_audience": "offload", "jwt_scope_prefix": "ofl:"}
+    made = services(tmp_path, auth=auth, **issuer)
     declared = access.declared(create_app(made))
 
     told = msgspec.json.decode(msgspec.json.encode(document(made, declared)))
 
     validate(told)
-    assert {"type": "http", "scheme": "bearer"}.items() <= told["components"]["securitySchemes"]["key"].items()
+    shown = told["components"]["securitySchemes"]
+    assert schemes.keys() == shown.keys()
+    assert all(expected.items() <= shown[name].items() for name, expected in schemes.items())
+    if "token" in shown:
+        found = "https://issuer.example/a/.well-known/openid-configuration"
+        assert found == shown["token"]["openIdConnectUrl"]
     for path, item in told["paths"].items():
         for method, operation in item.items():
             need = declared[path, method]
             if need is None:
                 assert ([], False) == (operation["security"], "401" in operation["responses"])
                 continue
-            expected = [{"key": [need.scope]}]
-            assert operation["security"] == (expected if auth == "keys" else [{}, *expected])
-            assert {"401", "403"} <= operation["responses"].keys()
+            scopes = {"key": need.scope, "token": f"ofl:{need.scope}"}
+            expected = [{name: [scopes[name]]} for name in schemes]
+            assert operation["security"] == ([{}, *expected] if auth == "loopback" else expected)
+            assert {"401", "403", "503"} <= operation["responses"].keys()

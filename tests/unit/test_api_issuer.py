@@ -303,6 +303,7 @@ class TestFetching:
             ("ftp://localhost/", False),
             ("https://", False),
             ("https://[x", False),
+            ("https://issuer.example:port", False),
             ("issuer.example", False),
             ("", False),
         ],

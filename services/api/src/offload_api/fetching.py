@@ -29,7 +29,8 @@ def is_trustworthy(url: str) -> bool:
     """Whether what this address answers is its owner's word: over TLS, or from this machine itself."""
     try:
         apart = urlsplit(url)
-        return bool(apart.hostname) and (apart.scheme == "https" or (apart.scheme == "http" and _is_here(apart)))
+        named = bool(apart.hostname) and apart.port != 0  # which also raises for a port that is no number
+        return named and (apart.scheme == "https" or (apart.scheme == "http" and _is_here(apart)))
     except ValueError:
         return False
 

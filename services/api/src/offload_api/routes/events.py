@@ -17,7 +17,7 @@ from offload_api.problems import Problem
 from offload_api.reading import etag, find_job
 from offload_api.services import Services
 from offload_api.views import job_view
-from offload_shared.errors import StoreUnavailable
+from offload_shared.errors import IssuerUnavailable, StoreUnavailable
 from offload_shared.job import Job
 from offload_shared.keys import Scope
 
@@ -74,7 +74,7 @@ async def _next(services: Services, request: AnyRequest, job: Job) -> Job | None
     try:
         await services.identify(authorization(request.scope))
         return await find_job(services, request.auth, job.id)
-    except Problem:  # it was deleted, or the key has been revoked
+    except (Problem, IssuerUnavailable):  # it was deleted, or the key was revoked, or nothing is known of the token
         return None
     except StoreUnavailable as error:
         _log.debug("an event stream goes on: %s", error)
