@@ -162,6 +162,21 @@ def test_a_new_key_of_the_issuer_is_followed_and_an_old_one_is_good_no_longer(ow
     assert 401 == own.status(old)
 
 
+def test_a_stream_ends_when_the_key_of_its_token_is_taken_back(own: Guarded) -> None:
+    own.stack.start_api()
+    mine = own.issuer.headers()
+    job_id = own.submit(mine).json()["id"]
+    with own.http.stream("GET", f"/v1/jobs/{job_id}/events", headers=mine) as stream:
+        lines = stream.iter_lines()
+        until(lambda: next(lines).startswith("data:"), "the first event")
+        own.issuer.rotate("second")
+        new = own.issuer.headers()
+        until(lambda: 200 == own.status(new), "the new key")
+        own.http.post(f"/v1/jobs/{job_id}/cancel", headers=new).raise_for_status()
+
+        assert not [line for line in lines if line.startswith("data:")]
+
+
 def test_an_issuer_that_is_away_keeps_nobody_out_whose_key_is_known(own: Guarded) -> None:
     own.stack.start_api()
     assert 202 == own.submit(own.issuer.headers()).status_code
