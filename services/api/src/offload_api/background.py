@@ -35,7 +35,7 @@ class Background:
         self._store = services.store
         self._trail = services.trail
         self._audit_days = services.settings.audit_days
-        self._issuer = services.issuer
+        self._refresh_issuer = services.refresh_issuer
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -46,8 +46,8 @@ class Background:
         if self._trail is not None:
             self._tasks.append(asyncio.create_task(_repeat(self._trail.flush_in_time, 0)))
             self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
-        if self._issuer is not None:
-            self._tasks.append(asyncio.create_task(_repeat(self._issuer.step, ISSUER_SECONDS)))
+        if self._refresh_issuer is not None:
+            self._tasks.append(asyncio.create_task(_repeat(self._refresh_issuer, ISSUER_SECONDS)))
         if self._publisher is not None and self._relay is not None:
             self._publisher.start()
             self._tasks.append(asyncio.create_task(_repeat(self._relay.step, RELAY_SECONDS)))

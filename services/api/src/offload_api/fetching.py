@@ -25,6 +25,11 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
+def configuration_url(issuer: str) -> str:
+    """Return where an issuer describes itself, as OpenID Connect Discovery has it."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+
+
 def is_trustworthy(url: str) -> bool:
     """Whether what this address answers is its owner's word: over TLS, or from this machine itself."""
     try:

@@ -36,11 +36,6 @@ async def fetch(url: str) -> bytes:
     return await asyncio.to_thread(fetching.fetch, url)
 
 
-def configuration_url(issuer: str) -> str:
-    """Return where an issuer describes itself."""
-    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
-
-
 class Issuer:
     """An issuer by its URL; calls it once something is asked for, or by `step`."""
 
@@ -118,7 +113,7 @@ class Issuer:
             self._flight = None
 
     async def _fetched(self) -> KeySet:
-        described = configuration_url(self.url)
+        described = fetching.configuration_url(self.url)
         try:
             configuration = msgspec.json.decode(await self._fetch(described), type=_Configuration)
             if configuration.issuer != self.url:

@@ -1,16 +1,14 @@
 """What the routes work with, put together once at the start."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from offload_api.access import Identify, anybody
 from offload_api.additions import Additions
-from offload_api.authentication import Authentication
 from offload_api.cached import Cached
 from offload_api.collecting import Collector
-from offload_api.issuer import Issuer
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
@@ -22,7 +20,6 @@ from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_api.streams import Streams
 from offload_api.submissions import Submissions
-from offload_api.tokens import Tokens
 from offload_api.trail import Trail
 from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
@@ -36,6 +33,8 @@ from offload_shared.store.queues import QueueStatus
 from offload_shared.store.rates import Grant
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import Task
+
+Step = Callable[[], Awaitable[None]]
 
 #: To count what waits takes the longer the more there is, and whoever gathers metrics may be many.
 QUEUES_KEPT_SECONDS = 3.0
@@ -60,7 +59,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     keyring: Keyring
     identify: Identify
-    issuer: Issuer | None  # None where no tokens are taken
+    refresh_issuer: Step | None  # fetches its keys when their time has come; None where no tokens are taken
     limiter: RateLimiter | None
     trail: Trail | None  # None where nobody says who they are
     metrics: ApiMetrics
@@ -113,9 +112,10 @@ def assemble(
         answer_seconds = settings.store_answer_seconds
         limiter = RateLimiter(take, per_window=settings.max_requests_per_minute, answer_seconds=answer_seconds)
     keyring = Keyring(find_keys, answer_seconds=settings.store_answer_seconds)
-    issuer = None
+    refresh_issuer: Step | None = None
+    identify: Identify = keyring.identify if settings.takes_keys else anybody
     if settings.takes_tokens:
-        issuer = Issuer(settings.jwt_issuer, answer_seconds=settings.store_answer_seconds)
+        refresh_issuer, identify = _tokens(settings, keyring)
     relay = Relay(store, publisher) if publisher else None
     streams = Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client)
     names = frozenset(task.queue for task in tasks.values())
@@ -136,8 +136,8 @@ def assemble(
         additions=additions,
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,
-        identify=_identify(settings, keyring, issuer),
-        issuer=issuer,
+        identify=identify,
+        refresh_issuer=refresh_issuer,
         limiter=limiter,
         trail=Trail(record) if settings.asks else None,
         streams=streams,
@@ -148,11 +148,15 @@ def assemble(
     )
 
 
-def _identify(settings: ApiSettings, keyring: Keyring, issuer: Issuer | None) -> Identify:
-    if issuer is None:
-        return keyring.identify if settings.takes_keys else anybody
+def _tokens(settings: ApiSettings, keyring: Keyring) -> tuple[Step, Identify]:
+    # Cryptography costs every start time and memory, and only those who ask for tokens need it.
+    from offload_api.authentication import Authentication  # noqa: PLC0415
+    from offload_api.issuer import Issuer  # noqa: PLC0415
+    from offload_api.tokens import Tokens  # noqa: PLC0415
+
+    issuer = Issuer(settings.jwt_issuer, answer_seconds=settings.store_answer_seconds)
     tokens = Tokens(issuer, settings)
-    return Authentication(keyring, tokens).identify if settings.takes_keys else tokens.identify
+    return issuer.step, Authentication(keyring, tokens).identify if settings.takes_keys else tokens.identify
 
 
 def _state(store: Store, streams: Streams, publisher: Publisher | None, relay: Relay | None) -> ProcessState:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offload_api.access import Need
-from offload_api.issuer import configuration_url
+from offload_api.fetching import configuration_url
 from offload_api.openapi.components import Schema, ref
 from offload_api.openapi.operations import PROBLEMS, answer
 from offload_api.problems import MEDIA_TYPE as PROBLEM
