@@ -106,7 +106,7 @@ class Row:
     way: Way
     ends: dict[Action, Outcomes]
     broker: bool | None = None  # True: only with one
-    #: Hangs that nobody but an operator ends: the worker's heart beats on for an attempt that its own thread forgot.
+    #: Hangs that last minutes unless somebody ends the worker: its heart beats on for what its own thread forgot.
     operator: bool = False
 
 

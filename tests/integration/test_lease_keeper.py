@@ -12,15 +12,20 @@ from offload_worker.running import Running, RunningAttempt, Stop
 from tests.jobs import WORKER, added, claimed
 
 
-@pytest.mark.parametrize(("stop", "kept"), [(None, True), (Stop.CANCELLED, True), (Stop.FENCED, False)])
-def test_a_lease_is_prolonged_until_its_attempt_is_fenced(
-    database: Database, monkeypatch: pytest.MonkeyPatch, stop: Stop | None, kept: bool
+@pytest.mark.parametrize(
+    ("stop", "given_up", "kept"),
+    [(None, False, True), (Stop.CANCELLED, False, True), (Stop.FENCED, False, False), (Stop.CANCELLED, True, False)],
+)
+def test_a_lease_is_prolonged_until_its_attempt_is_fenced_or_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch, *, stop: Stop | None, given_up: bool, kept: bool
 ) -> None:
     job = claimed(database, added(database))
     assert job is not None
     attempt = RunningAttempt(job, tasks.registry()[job.task], leased_at=time.monotonic(), lease_seconds=30)
     if stop:
         attempt.stop(stop)
+    if given_up:
+        attempt.give_up()
     prolonged: list[leases.Lease] = []
     heartbeat = leases.heartbeat
 

@@ -2,31 +2,36 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
+from offload_shared.failpoints import Action, Point
+from offload_shared.store import jobs
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
-from offload_worker import health, service
+from offload_worker import health, service, watchdog
 from offload_worker.runners import event_loop, nursery
 from offload_worker.service import WorkerService
 from offload_worker.settings import WorkerSettings
+from tests.jobs import added, read
 
 SHORT_SECONDS = 1.0
 
 
-@pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerService]:
-    """A worker on embedded parts that soon calls stuck what does not turn."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+@contextmanager
+def started(folder: Path, monkeypatch: pytest.MonkeyPatch, queue: str) -> Iterator[WorkerService]:
+    """Start a worker of a queue on embedded parts."""
+    monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(service, "STUCK_SECONDS", SHORT_SECONDS)
-    monkeypatch.setattr(event_loop, "TURN_SECONDS", 0.1)
-    settings = WorkerSettings(data_dir=tmp_path, queues="io", slots=2, sweep_seconds=0.1, grace_seconds=0.1)
+    settings = WorkerSettings(
+        data_dir=folder, queues=queue, slots=2, sweep_seconds=0.1, grace_seconds=0.1, lease_seconds=3
+    )
     database = Database(settings.store, connections=4)
     migrate(database)
     made = WorkerService(settings, database, Artifacts(settings.artifacts))
@@ -34,6 +39,49 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerSe
     yield made
     made.drain(hurry=lambda: True)
     monkeypatch.setattr("tempfile.tempdir", None)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerService]:
+    """A worker without processes that soon calls stuck what does not turn."""
+    monkeypatch.setattr(service, "STUCK_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(event_loop, "TURN_SECONDS", 0.1)
+    with started(tmp_path, monkeypatch, "io") as made:
+        yield made
+
+
+class Hang:
+    """A point at which a thread of this process hangs until it is let go."""
+
+    def __init__(self, folder: Path, point: Point) -> None:
+        (folder / point.value).write_text(Action.HANG.value)
+        self._fired = folder / f"{point.value}.fired"
+
+    @property
+    def reached(self) -> bool:
+        return self._fired.exists()
+
+    def let_go(self) -> None:
+        self._fired.unlink()
+
+
+@pytest.fixture
+def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the failpoints of this process; what hangs at the end of a test is let go."""
+    folder = tmp_path / "failpoints"
+    folder.mkdir()
+    monkeypatch.setattr(failpoints, "_folder", folder)
+    yield folder
+    for fired in folder.iterdir():
+        fired.unlink()
+
+
+@pytest.fixture
+def worker_of_processes(tmp_path: Path, points: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerService]:
+    with started(tmp_path, monkeypatch, "probe") as made:
+        yield made
+        for fired in points.iterdir():
+            fired.unlink()
 
 
 def faults(worker: WorkerService) -> list[str]:
@@ -49,6 +97,13 @@ def seen(worker: WorkerService, fault: str) -> bool:
     while fault not in faults(worker) and time.monotonic() < ends:
         time.sleep(0.05)
     return fault in faults(worker)
+
+
+def true_before_long(condition: Callable[[], object]) -> bool:
+    ends = time.monotonic() + 60
+    while not (answer := condition()) and time.monotonic() < ends:
+        time.sleep(0.02)
+    return bool(answer)
 
 
 def test_a_worker_that_is_well_has_no_faults_also_when_it_has_nothing_to_do(worker: WorkerService) -> None:
@@ -143,3 +198,68 @@ def test_a_guardian_that_was_killed_is_missed(worker: WorkerService) -> None:
     worker._guardian._process.kill()
 
     assert seen(worker, "the guardian is dead")
+
+
+class TestThreadThatHangs:
+    """Around the work of a child a worker's thread hangs, while the heart beats: its job comes to an end all the same.
+
+    A test sets a limit only once the thread hangs, so that nothing which is merely slow is taken for stuck.
+    """
+
+    def submitted(self, worker: WorkerService, **options: Any) -> str:
+        return added(worker._database, queue="probe", **options)
+
+    def ended(self, worker: WorkerService, job_id: str) -> tuple[str, list[str]]:
+        assert true_before_long(lambda: read(worker._database, job_id).state.final)
+        job = read(worker._database, job_id)
+        return job.state, [each.failure or each.outcome for each in job.attempts]
+
+    def told_and_forgotten(self, worker: WorkerService, hang: Hang, job_id: str) -> bool:
+        """Whether the worker's health tells of the thread while it hangs, and no more once it is let go."""
+        told = seen(worker, f"the thread of job {job_id} is stuck")
+        hang.let_go()
+        return told and true_before_long(lambda: not faults(worker))
+
+    @pytest.mark.parametrize("point", [Point.STARTED, Point.RETURNED])
+    def test_after_its_time_a_job_whose_worker_thread_hangs_runs_again(
+        self, worker_of_processes: WorkerService, points: Path, monkeypatch: pytest.MonkeyPatch, point: Point
+    ) -> None:
+        hang = Hang(points, point)
+        job_id = self.submitted(worker_of_processes, timeout_seconds=5)
+        assert true_before_long(lambda: hang.reached)
+        monkeypatch.setattr(watchdog, "END_SECONDS", SHORT_SECONDS)
+
+        assert ("succeeded", ["lost", "succeeded"]) == self.ended(worker_of_processes, job_id)
+
+        assert self.told_and_forgotten(worker_of_processes, hang, job_id)
+        assert ["lost", "succeeded"] == self.ended(worker_of_processes, job_id)[1]
+
+    @pytest.mark.parametrize("point", [Point.STARTING, Point.STARTED])
+    def test_a_cancel_ends_a_job_whose_worker_thread_hangs(
+        self, worker_of_processes: WorkerService, points: Path, monkeypatch: pytest.MonkeyPatch, point: Point
+    ) -> None:
+        hang = Hang(points, point)
+        job_id = self.submitted(worker_of_processes)
+        assert true_before_long(lambda: hang.reached)
+        monkeypatch.setattr(watchdog, "END_SECONDS", SHORT_SECONDS)
+
+        jobs.cancel(worker_of_processes._database, job_id)
+
+        assert ("cancelled", ["lost"]) == self.ended(worker_of_processes, job_id)
+        assert self.told_and_forgotten(worker_of_processes, hang, job_id)
+        assert ["lost"] == self.ended(worker_of_processes, job_id)[1]
+
+    def test_a_job_that_its_worker_thread_never_begins_runs_again(
+        self, worker_of_processes: WorkerService, points: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hang = Hang(points, Point.STARTING)
+        job_id = self.submitted(worker_of_processes)
+        assert true_before_long(lambda: hang.reached)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(watchdog, "BEGIN_SECONDS", 0.0)
+            assert seen(worker_of_processes, f"the thread of job {job_id} is stuck")
+
+        assert ("succeeded", ["lost", "succeeded"]) == self.ended(worker_of_processes, job_id)
+        assert self.told_and_forgotten(worker_of_processes, hang, job_id)
+        assert ["lost", "succeeded"] == self.ended(worker_of_processes, job_id)[1]

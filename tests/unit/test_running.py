@@ -175,6 +175,53 @@ def test_a_worker_without_a_good_heartbeat_gives_up_before_its_lease_is_over() -
     assert (None, Stop.FENCED) == (kept.stopped, expiring.stopped)
 
 
+def hangs(running: RunningAttempt, after_seconds: float) -> bool:
+    return running.hangs(time.monotonic() + after_seconds, begin_seconds=180, end_seconds=90)
+
+
+def test_an_attempt_that_has_not_begun_for_long_hangs_and_one_that_has_does_not() -> None:
+    waiting, begun = attempt(), attempt()
+    begun.begin()
+
+    assert [False, True, False] == [hangs(waiting, 170), hangs(waiting, 190), hangs(begun, 100_000)]
+
+
+def test_an_attempt_that_was_stopped_and_does_not_end_for_long_hangs_unless_its_thread_is_still_at_it() -> None:
+    stopped, ending = attempt(), attempt()
+    for each in (stopped, ending):
+        each.stop(Stop.CANCELLED)
+    assert [False, True] == [hangs(stopped, 80), hangs(stopped, 100)]
+
+    ending._moved_on -= 1000
+    assert hangs(ending, 0)
+    ending.still_ending()
+
+    assert not hangs(ending, 80)
+
+
+def test_a_handler_in_the_worker_itself_may_take_its_time_to_end_but_what_follows_it_may_not() -> None:
+    here = attempt()
+    here.begin()
+    here.stop(Stop.CANCELLED)
+
+    assert not hangs(here, 100_000)
+    here.still_ending()
+    assert hangs(here, 100)
+
+
+def test_the_watchdog_gives_up_what_hangs_also_when_it_was_stopped_for_another_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog, "END_SECONDS", -1.0)
+    well, hanging = attempt(), attempt()
+    hanging.stop(Stop.CANCELLED)
+
+    watchdog.check(well, NOW)
+    watchdog.check(hanging, NOW)
+
+    assert (False, True, Stop.CANCELLED) == (well.given_up, hanging.given_up, hanging.stopped)
+
+
 def test_an_attempt_is_watched_until_it_is_over_however_it_ends() -> None:
     running, watched = Running(), attempt()
 

@@ -116,6 +116,7 @@ class Executor:
         try:
             with workspace(self._folder, job, self._database, self._artifacts) as space:
                 ended = self._run(attempt, space)
+                attempt.still_ending()
                 if attempt.task.runs_in is RunsIn.PROCESS:
                     self._breaker.note(job.id, ended.outcome)
                 outcome = _keep_artifacts(attempt, ended.outcome, space)
@@ -150,6 +151,7 @@ class Executor:
             try:
                 state = leases.finish(self._database, attempt.lease, outcome, usage, attempt.output.pending())
             except StoreUnavailable as error:
+                attempt.still_ending()
                 # The work is done: only another worker's claim, after the lease, makes its outcome worthless.
                 _log.warning("job %s: its outcome cannot be stored yet: %s", attempt.job.id, error)
                 # Whether an earlier try was committed is not known, so its artifacts stay.
@@ -169,6 +171,7 @@ def _keep_artifacts(attempt: RunningAttempt, outcome: Outcome | None, space: Wor
     known = attempt.stopped  # its handler has returned despite it
 
     def check() -> None:
+        attempt.still_ending()
         if attempt.stopped is not known:
             raise JobStopped
 

@@ -50,7 +50,7 @@ class LeaseKeeper:
         Raises `StoreUnavailable`.
         """
         # What is fenced has given up its lease, also while its thread has not come to its end: others wait for the job.
-        kept = [attempt for attempt in self._running.all() if attempt.stopped is not Stop.FENCED]
+        kept = [each for each in self._running.all() if not (each.given_up or each.stopped is Stop.FENCED)]
         attempts = {attempt.lease: attempt for attempt in kept}
         if not attempts:
             return

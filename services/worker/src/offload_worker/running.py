@@ -9,7 +9,7 @@ from enum import Enum
 
 from offload_shared.job import Cancelled, ClaimedJob, Failed, Failure, Outcome, Progress, Released
 from offload_shared.store.leases import Lease
-from offload_shared.tasks.task import Task
+from offload_shared.tasks.task import RunsIn, Task
 from offload_worker.output import OutputBuffer
 from offload_worker.runners.family import Snapshot, Use
 
@@ -39,6 +39,7 @@ class RunningAttempt:
         self.lease: Lease = (job.id, job.attempt)
         self.started = time.monotonic()
         self.deadline = math.inf
+        self.given_up = False  # its thread hangs
         self.output = OutputBuffer()
         self.memory_mb = 0.0  # in use when last measured
         self.peak_memory_mb: float | None = None
@@ -47,14 +48,22 @@ class RunningAttempt:
         self._leased_at = leased_at
         self._lock = threading.Lock()
         self._stopped: Stop | None = None
+        self._handler_runs = False
+        self._moved_on = self.started  # when its thread last did, as far as is known, or was last to
         self._stopper: Callable[[], object] = _nothing
         self._progress: Progress | None = None
         self._measure: Callable[[Snapshot], Use | None] | None = None  # can be told of a process only
 
     def begin(self) -> None:
         """Let the attempt's time run from now on: what it took to make ready for it was its worker's."""
-        self.started = time.monotonic()
+        self.started = self._moved_on = time.monotonic()
         self.deadline = self.started + self.job.timeout_seconds
+        self._handler_runs = True
+
+    def still_ending(self) -> None:
+        """Note that the handler is over, and that the attempt's thread is still at work on what is left to do."""
+        self._handler_runs = False
+        self._moved_on = time.monotonic()
 
     @property
     def stopped(self) -> Stop | None:
@@ -65,8 +74,14 @@ class RunningAttempt:
         """End the attempt as soon as where it runs allows: at once in a process."""
         with self._lock:
             if self._stopped is None:
+                self._moved_on = time.monotonic()
                 self._stopped = reason
                 self._stopper()
+
+    def give_up(self) -> None:
+        """Let the lease run out, whatever becomes of the attempt's thread: another worker shall have the job."""
+        self.given_up = True
+        self.stop(Stop.FENCED)
 
     def on_stop(self, stopper: Callable[[], object]) -> None:
         """Say how to end the attempt; called at once when that is wanted already."""
@@ -105,6 +120,16 @@ class RunningAttempt:
     def lease_is_running_out(self, now: float) -> bool:
         """Whether no heartbeat succeeded for so long that another worker may soon have the job."""
         return now > self._leased_at + self._lease_seconds * 5 / 6
+
+    def hangs(self, now: float, *, begin_seconds: float, end_seconds: float) -> bool:
+        """Whether its thread has neither begun it, nor ended it once it was stopped, for as long as this.
+
+        A handler that runs in the worker itself may take its time to see that it was stopped.
+        """
+        if self._stopped:
+            at_once = self.task.runs_in is RunsIn.PROCESS or not self._handler_runs
+            return at_once and now > self._moved_on + end_seconds
+        return self.deadline == math.inf and now > self._moved_on + begin_seconds
 
     def report(self, progress: Progress) -> None:
         """Note how far the attempt is; the lease keeper stores it with the next heartbeat."""

@@ -256,6 +256,7 @@ class WorkerService:
         }
         dead = [f"the {name} is dead" for name, thread in threads.items() if not thread.is_alive()]
         stuck = [f"the {name} is stuck" for name, each in turning.items() if each.silent_seconds() > STUCK_SECONDS]
+        stuck += [f"the thread of job {each.job.id} is stuck" for each in self.running.all() if each.given_up]
         missing = self._slot_count - len(self._worker.workers)
         return dead + stuck + ([f"{missing} worker threads are missing"] if missing else [])
 

@@ -11,6 +11,10 @@ from offload_worker.running import Running, RunningAttempt, Stop
 TICK_SECONDS = 0.1
 #: Of the worker's memory; past it the kernel may soon kill a process of its own choice.
 MOST_MEMORY_SHARE = 0.95
+#: An attempt that has not begun by then never will: a process gets two minutes to be ready for it.
+BEGIN_SECONDS = 180.0
+#: Nor will one end that was stopped so long ago; a process is gone within seconds.
+END_SECONDS = 90.0
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +37,15 @@ def watch(running: Running, memory_mb: float) -> None:
 
 
 def check(attempt: RunningAttempt, seen: Snapshot) -> None:
-    """Stop an attempt that is out of time or memory, or whose lease another worker may soon take over."""
+    """Stop an attempt that is out of time or memory, or whose lease another worker may soon take over.
+
+    One whose thread hangs is given up: it would keep its lease for as long as this worker lives.
+    """
     now = time.monotonic()
     attempt.sample(seen)
+    if not attempt.given_up and attempt.hangs(now, begin_seconds=BEGIN_SECONDS, end_seconds=END_SECONDS):
+        _log.error("job %s: the thread of attempt %d hangs, it is given up", *attempt.lease)
+        attempt.give_up()
     limit = attempt.job.cpu_limit_seconds
     if attempt.stopped:
         return
