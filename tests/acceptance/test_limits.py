@@ -17,6 +17,7 @@ LONG = 100_000
         ("block", {"timeout_seconds": 0.5}, "timeout"),
         ("burn-in-grandchildren", {"cpu_limit_seconds": 1}, "cpu-exceeded"),
         ("allocate", {"memory_limit_mb": 256}, "out-of-memory"),
+        ("allocate-at-once", {"memory_limit_mb": 256}, "out-of-memory"),
         ("allocate-in-grandchild", {"memory_limit_mb": 256}, "out-of-memory"),
         ("large-result", {}, "result-too-large"),
         ("exit", {}, "crashed"),

@@ -1,7 +1,11 @@
 """Claims about the processes of jobs: what they are given, what they leave behind, and their end with their worker."""
 
+import os
+import shutil
+import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from offload_worker.runners.children import THREAD_COUNTS
@@ -68,6 +72,25 @@ def test_nothing_a_job_started_outlives_a_killed_worker(stack: Stack, action: st
 
     until(lambda: all(gone(pid) for pid in pids), "the end of the orphans")
     until(lambda: not list(Path(stack.environment["TMPDIR"]).iterdir()), "the end of the worker's folder")
+
+
+@both
+def test_a_process_dies_with_its_worker_also_when_the_guardian_went_before(stack: Stack) -> None:
+    stack.start_api()
+    worker = stack.start_worker("--queue", "probe", "--slots", "1")
+    [child] = stack.reports(stack.probe("spin", seconds=LONG))
+    [guardian] = [
+        pid for pid in worker.children() if "offload_worker.runners.guardian" in psutil.Process(pid).cmdline()
+    ]
+    os.kill(guardian, signal.SIGKILL)
+    until(lambda: gone(guardian), "the end of the guardian")
+    assert not gone(child)
+
+    worker.kill()
+
+    until(lambda: gone(child), "the end of the process")
+    for folder in stack.temporary():  # which nobody is left to remove
+        shutil.rmtree(folder)
 
 
 @both

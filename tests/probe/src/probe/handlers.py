@@ -154,6 +154,10 @@ def _allocate(payload: Probe, job: JobHandle) -> None:
         hoard.append(bytearray(os.urandom(1024)) * (16 * 1024))
 
 
+def _allocate_at_once(payload: Probe, job: JobHandle) -> None:
+    bytes(2 << 30)  # mapped and never touched: no memory that the watchdog could see
+
+
 def _allocate_in_grandchild(payload: Probe, job: JobHandle) -> None:
     hoard = "hoard = []\nwhile True: hoard.append(bytearray(b'x') * (16 << 20))"
     subprocess.run([sys.executable, "-c", hoard], check=False)
@@ -360,6 +364,7 @@ ACTIONS = {
     "sleep-once": _sleep_once,
     "sleep-without-checkpoint": _sleep_without_checkpoint,
     "allocate": _allocate,
+    "allocate-at-once": _allocate_at_once,
     "allocate-in-grandchild": _allocate_in_grandchild,
     "burn-in-grandchildren": _burn_in_grandchildren,
     "hoard": _hoard,

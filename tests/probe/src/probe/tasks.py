@@ -27,6 +27,7 @@ Action = Literal[
     "sleep-once",
     "sleep-without-checkpoint",
     "allocate",
+    "allocate-at-once",
     "allocate-in-grandchild",
     "burn-in-grandchildren",
     "hoard",
