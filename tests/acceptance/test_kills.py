@@ -68,22 +68,25 @@ def test_a_frozen_worker_that_wakes_up_after_its_lease_changes_nothing(stack: St
     assert ["lost", "succeeded"] == stack.outcomes(job_id)
 
 
-def test_sigterm_lets_a_short_job_finish_and_gives_a_long_one_back(stack: Stack) -> None:
+def test_sigterm_lets_a_short_job_finish_and_gives_a_long_one_back_to_run_elsewhere_at_once(stack: Stack) -> None:
     stack.start_api()
     worker = stack.start_worker()
     long = stack.probe("spin", seconds=LONG)
     [child] = stack.reports(long)
+    stack.start_worker("--queue", "probe", "--slots", "2")
     short = stack.submit("echo", {"text": "x", "delay_seconds": 1})
     until(lambda: stack.job(short)["state"] == "running", "the short job's start")
 
     worker.send(signal.SIGTERM)
+    until(lambda: stack.outcomes(long), "its release")
+    later = stack.submit("probe", {"action": "return"}, delay_seconds=3)
 
     assert 0 == worker.wait()
     assert ["succeeded"] == stack.outcomes(short)
     assert ["released"] == stack.outcomes(long)
     assert gone(child)
-    stack.start_worker()
-    until(lambda: stack.job(long)["state"] == "running", "its start elsewhere")
+    stack.result(later)
+    assert ("running", 2) == (stack.job(long)["state"], stack.job(long)["attempt"])
     stack.cancel(long)
     assert "cancelled" == stack.ended(long)["state"]
 
