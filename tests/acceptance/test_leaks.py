@@ -1,12 +1,15 @@
-"""A thousand jobs of every kind of end, after which a worker holds what it held before, and nothing is left of them."""
+"""A thousand jobs of every kind of end, after which API and worker hold what they held before, and nothing is left."""
 
 import random
 import signal
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
+from sqlalchemy import make_url
 
 from offload_shared.job import Failure
 from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
@@ -139,6 +142,21 @@ def descriptors(stack: Stack, used: dict[str, Any]) -> int:
     return int(used["descriptors"] - each * used["store_connections"])
 
 
+def memory_mb(process: Process) -> float:
+    return float(psutil.Process(process.pid).memory_info().rss / 2**20)
+
+
+def descriptors_of_api(stack: Stack, api: Process) -> int:
+    """Return how many an API has beside those of its connections to the store, which it opens as they are needed."""
+    process = psutil.Process(api.pid)
+    if url := stack.environment["OFFLOAD_STORE_URL"]:
+        port = make_url(url).port
+        connections = len([each for each in process.net_connections("tcp") if each.raddr and each.raddr.port == port])
+    else:
+        connections = len([each for each in process.open_files() if Path(each.path).name.startswith("offload.db")])
+    return process.num_fds() - connections
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
 def test_a_thousand_jobs_leave_no_process_no_descriptor_no_file_and_no_memory(stack: Stack) -> None:
@@ -154,6 +172,7 @@ def test_a_thousand_jobs_leave_no_process_no_descriptor_no_file_and_no_memory(st
     for start in range(0, 300, 50):
         seen |= run(stack, kinds[start : start + 50])
     before = settled(worker)
+    api_before = (descriptors_of_api(stack, api), memory_mb(api))
     for start in range(300, len(kinds), 50):
         seen |= run(stack, kinds[start : start + 50])
     seen |= move(stack)
@@ -165,5 +184,7 @@ def test_a_thousand_jobs_leave_no_process_no_descriptor_no_file_and_no_memory(st
 
     until(no_more_than_before, "no more descriptors and threads than before")
     assert settled(worker)["memory_mb"] < before["memory_mb"] + 10
+    until(lambda: descriptors_of_api(stack, api) <= api_before[0], "no more descriptors of the API than before")
+    assert memory_mb(api) < api_before[1] + 10
     until(lambda: stack.living() <= {api.pid, worker.pid, *worker.children()}, "the end of all other processes")
     until(lambda: [own] == stack.temporary() and not list(own.iterdir()), "the end of all temporary files but its own")
