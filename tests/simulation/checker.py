@@ -229,6 +229,10 @@ class Checker:
         """Return the processes in which work is under way that will outlast a lease."""
         return [run.process for run in self._running if run.seconds > LONG_SECONDS]
 
+    def works_on(self, job_id: str) -> bool:
+        """Whether work of an attempt of this job is under way."""
+        return any(run.job_id == job_id for run in self._running)
+
     def process_ended(self, process: Process) -> None:
         """Take note that a process is gone, and its work with it."""
         for run in [run for run in self._running if run.process is process]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tests.simulation.scheduler import Process
     from tests.simulation.world import World
 
 
@@ -33,6 +34,7 @@ class Profile:
     confirm_lost: float = 0.0
     answer_lost: float = 0.0
     worker_unable: float = 0.0
+    late_end: float = 0.0  # a freeze between the end of the work and its report to the store
     # So many times each:
     crashes: int = 0
     freezes: int = 0
@@ -75,7 +77,12 @@ _MOST = {
 }
 
 
-def draw(rng: random.Random) -> Profile:
+#: How likely late ends are in the seeds that have them, and what part of all seeds does.
+LATE_END, OF_SEEDS = 0.5, 0.25
+LONGEST_LATENESS_SECONDS = 25.0
+
+
+def draw(rng: random.Random, seed: int) -> Profile:
     """Return a seed's profile."""
     profile = Profile(
         seconds=rng.uniform(20.0, 40.0),
@@ -90,6 +97,9 @@ def draw(rng: random.Random) -> Profile:
         most = _MOST.get(field.name, 0)
         if most and rng.random() < 0.4:
             setattr(profile, field.name, rng.randint(1, most) if isinstance(most, int) else rng.random() * most)
+    # Drawn apart, so that all other seeds keep the stories they had before there was this fault.
+    if random.Random(f"late ends of {seed}").random() < OF_SEEDS:
+        profile.late_end = LATE_END
     return profile
 
 
@@ -135,6 +145,28 @@ def _freeze(world: "World") -> None:
         process.frozen_until = max(process.frozen_until, world.bounded(seconds))
         world.count("freeze")
         world.note(process, f"freezes until {process.frozen_until:.1f}")
+
+
+def late_end(world: "World", process: "Process", job_id: str) -> None:
+    """Perhaps freeze a worker that has done an attempt's work and told nobody, until another attempt of the job runs.
+
+    What it then stores comes from an attempt whose lease is over: only the fence keeps it out.
+    """
+    # With every other worker frozen as well there would be nobody to run it again.
+    if any(each.frozen_until > world.scheduler.now for each in world.living()) or not world.chance(
+        world.profile.late_end
+    ):
+        return
+    until = min(world.scheduler.now + LONGEST_LATENESS_SECONDS, world.calm_at - CUT_ENDS_BEFORE_SECONDS)
+    world.count("late end")
+    world.note(process, "has done its work, and freezes", job_id)
+
+    def stay_frozen() -> None:
+        if world.scheduler.now < until and not world.checker.works_on(job_id):
+            process.frozen_until = max(process.frozen_until, world.scheduler.now + 0.5)
+            world.scheduler.at(world.scheduler.now + 0.4, stay_frozen)
+
+    stay_frozen()
 
 
 def _cut(world: "World") -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from sqlalchemy import event, select
+from sqlalchemy import Connection, event, select
 
 from offload_api.relay import Relay
 from offload_shared.errors import CommitUnknown
@@ -21,7 +21,10 @@ from offload_shared.store.sweeper import Sweeper
 from offload_worker.executor import Executor
 from offload_worker.running import RunningAttempt
 from tests.simulation.store import RealStore, real_store
-from tests.simulation.world import Verdict, simulate
+from tests.simulation.world import UNEXPECTED, Verdict, simulate
+
+#: Counts the statements that a mutation has rewritten.
+REWRITTEN = "statements rewritten"
 
 Breaking = Callable[[contextlib.ExitStack, RealStore], None]
 
@@ -36,6 +39,11 @@ class Mutation:
     survives: str = ""  # why nothing goes wrong without the rule, where that is so
     triggers: bool = False  # a second wall, which would hide that the first is down
     unique_keys: bool = True
+    refused: bool = False  # the store's own constraints catch it, as an error, and no invariant has to
+
+    def is_caught_by(self, verdict: Verdict) -> bool:
+        """Whether a seed has told that the rule is broken: an error tells that only where it is meant to."""
+        return bool(verdict.violation) and (self.refused or not verdict.violation.startswith(UNEXPECTED))
 
 
 def broken(mutation: Mutation, seed: int, *, triggers: bool | None = None) -> Verdict:
@@ -43,7 +51,10 @@ def broken(mutation: Mutation, seed: int, *, triggers: bool | None = None) -> Ve
     real = real_store(triggers=mutation.triggers if triggers is None else triggers, unique_keys=mutation.unique_keys)
     with contextlib.ExitStack() as stack:
         mutation.breaking(stack, real)
-        return simulate(seed, real)
+        verdict = simulate(seed, real)
+    if isinstance(mutation.breaking, Rewriting):
+        verdict.counts[REWRITTEN] = mutation.breaking.rewritten
+    return verdict
 
 
 def _replace(owner: Any, name: str, value: Any) -> Breaking:
@@ -61,23 +72,37 @@ def _both(*breakings: Breaking) -> Breaking:
     return breaking
 
 
-def _sql(beginning: str, old: str, new: str) -> Breaking:
-    """Leave a guard out of the very statement that the verb makes."""
+@dataclass
+class Rewriting:
+    """Leaves a guard out of the very statement that a verb makes; `AssertionError` when the guard is not in it."""
 
-    def breaking(stack: contextlib.ExitStack, real: RealStore) -> None:
+    beginning: str  # what tells the statement from others
+    old: str
+    new: str
+    rewritten: int = 0  # statements so far
+
+    def __call__(self, stack: contextlib.ExitStack, real: RealStore) -> None:
+        """Rewrite the statements of a store."""
+        changed = set[str]()
+
         def rewrite(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> tuple[str, Any]:
-            if beginning in statement:
-                if old not in statement:
-                    msg = f"the statement has changed; the mutation finds no {old!r} in it: {statement}"
-                    raise AssertionError(msg)
-                statement = statement.replace(old, new)
-            return statement, parameters
+            if self.beginning not in statement:
+                return statement, parameters
+            if self.old not in statement:
+                changed.add(statement)
+            self.rewritten += 1
+            return statement.replace(self.old, self.new), parameters
+
+        # Not raised where the statement is made: in there it would be taken for the violation that is looked for.
+        def check() -> None:
+            if changed:
+                msg = f"the statement has changed; the mutation finds no {self.old!r} in it: {min(changed)}"
+                raise AssertionError(msg)
 
         engine = real.database._engine
         event.listen(engine, "before_cursor_execute", rewrite, retval=True)
+        stack.callback(check)
         stack.callback(event.remove, engine, "before_cursor_execute", rewrite)
-
-    return breaking
 
 
 #: What only the claim's statement holds.
@@ -110,8 +135,13 @@ def _finish_whatever_the_answer(database: Any, *arguments: Any) -> Any:
         return JobState.SUCCEEDED
 
 
-def _lock_without_fence(connection: Any, job_id: str, _attempt: int) -> Any:
-    return connection.execute(select(job).where(job.c.id == job_id)).one_or_none()
+def _lock_any_attempt(connection: Connection, job_id: str, _attempt: int) -> Any:
+    runs = (job.c.id == job_id) & (job.c.state == JobState.RUNNING)
+    return connection.execute(select(job).where(runs)).one_or_none()
+
+
+def _lock_in_any_state(connection: Connection, job_id: str, attempt: int) -> Any:
+    return connection.execute(select(job).where(job.c.id == job_id, job.c.attempt == attempt)).one_or_none()
 
 
 def _decide_as_if(**changes: Any) -> Callable[[Any, Any], Any]:
@@ -180,19 +210,22 @@ MUTATIONS = [
     Mutation("202 is answered after the commit", _replace(jobs, "add", _answer_before_the_commit)),
     Mutation("an unknown commit is no 202", _replace(jobs, "add", _take_an_unknown_commit_for_one), first_seed=44),
     Mutation("one job for each idempotency key", lambda *_: None, unique_keys=False),
-    Mutation("only the running attempt ends a job", _replace(leases, "lock_running", _lock_without_fence)),
-    Mutation("a claim raises the attempt", _sql(_CLAIM, _CLAIM, "attempt=(job.attempt + 0 * ?)")),
+    Mutation("only the attempt that holds the lease ends a job", _replace(leases, "lock_running", _lock_any_attempt)),
+    Mutation("only a running job is ended", _replace(leases, "lock_running", _lock_in_any_state), refused=True),
+    Mutation("a claim raises the attempt", Rewriting(_CLAIM, _CLAIM, "attempt=(job.attempt + 0 * ?)")),
     Mutation(
-        "a claim takes queued jobs only", _sql(_CLAIM, "AND job.state = ?", "AND job.state <> ? || '-'"), first_seed=10
+        "a claim takes queued jobs only",
+        Rewriting(_CLAIM, "AND job.state = ?", "AND job.state <> ? || '-'"),
+        first_seed=10,
     ),
-    Mutation("a claim waits for run_at", _sql(_CLAIM, " AND job.run_at <= offload_clock(0)", ""), first_seed=32),
+    Mutation("a claim waits for run_at", Rewriting(_CLAIM, " AND job.run_at <= offload_clock(0)", ""), first_seed=32),
     Mutation(
         "a claim refuses what is past its deadline",
-        _sql(_CLAIM, " AND (job.deadline_at IS NULL OR job.deadline_at > offload_clock(0))", ""),
+        Rewriting(_CLAIM, " AND (job.deadline_at IS NULL OR job.deadline_at > offload_clock(0))", ""),
     ),
     Mutation(
         "a claim refuses what is to be cancelled",
-        _sql(_CLAIM, " AND job.cancel_requested = 0", ""),
+        Rewriting(_CLAIM, " AND job.cancel_requested = 0", ""),
         survives="Not needed: a queued job is cancelled at once, and an attempt that ends with a cancel requested "
         "never leaves its job queued. It guards against a hand in the database.",
     ),
@@ -203,13 +236,15 @@ MUTATIONS = [
     ),
     Mutation(
         "a heartbeat prolongs the lease",
-        _sql("UPDATE job SET lease_until=", "lease_until=offload_clock(?)", "lease_until=coalesce(lease_until, ?)"),
+        Rewriting(
+            "UPDATE job SET lease_until=", "lease_until=offload_clock(?)", "lease_until=coalesce(lease_until, ?)"
+        ),
     ),
     Mutation(
         "the sweeper waits for the end of a lease",
         _both(
-            _sql("AND job.lease_until < offload_clock(0)", "job.lease_until < offload_clock(0)", "1 = 1"),
-            _sql("AND job.lease_until <= offload_clock(0)", "job.lease_until <= offload_clock(0)", "1 = 1"),
+            Rewriting("AND job.lease_until < offload_clock(0)", "job.lease_until < offload_clock(0)", "1 = 1"),
+            Rewriting("AND job.lease_until <= offload_clock(0)", "job.lease_until <= offload_clock(0)", "1 = 1"),
         ),
     ),
     Mutation(

@@ -10,6 +10,7 @@ from offload_shared.job import ClaimedJob, Failed, Failure, Outcome, Progress, S
 from offload_worker.runners.runner import Ended
 from offload_worker.running import RunningAttempt
 from offload_worker.workspace import WorkerUnable, Workspace
+from tests.simulation.faults import late_end
 from tests.simulation.scheduler import Event, Process
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class SimulatedRunner:
             outcome = attempt.outcome_of_stop() if attempt.detach() else self._outcome(attempt)
         finally:
             world.checker.run_ends(run)
+        late_end(world, self._process, attempt.job.id)
         return Ended(outcome, Usage(attempt.wall_seconds()))
 
     def close(self) -> None: ...

@@ -30,6 +30,9 @@ EPOCH = 1_800_000_000.0
 
 TRACE_LINES = 60
 
+#: What a violation begins with that is an error and no invariant of the protocol.
+UNEXPECTED = "nothing unexpected is raised"
+
 
 @dataclass
 class Verdict:
@@ -50,7 +53,7 @@ class World:
         self.seed = seed
         self.real = real
         self.rng = random.Random(seed)
-        self.profile = faults.draw(self.rng)
+        self.profile = faults.draw(self.rng, seed)
         self.scheduler = Scheduler(self.rng, self.raised)
         self.checker = Checker(self)
         self.counts: Counter[str] = Counter()
@@ -246,7 +249,7 @@ class World:
     def raised(self, process: Process, error: BaseException) -> None:
         """Take note of an error that nothing expects, such as a trigger's refusal."""
         sentence = " ".join(str(error).split())[:300]
-        self.violated(f"nothing unexpected is raised: {process}: {type(error).__name__}: {sentence}", "")
+        self.violated(f"{UNEXPECTED}: {process}: {type(error).__name__}: {sentence}", "")
 
     def violated(self, invariant: str, job_id: str) -> None:
         """End the seed: an invariant does not hold."""
