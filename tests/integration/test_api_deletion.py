@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from offload_shared.artifacts import Artifacts
+from offload_shared.job import Failed, Failure, Released, StoredFile
 from offload_shared.store import deletion
+from offload_shared.store.deletion import Uncollected
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
@@ -22,17 +24,24 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield running
 
 
+def is_uncollected(api: Api, job_id: str) -> bool:
+    return any(each.job_id == job_id for each in deletion.uncollected(api.database))
+
+
+def kept(api: Api, job_id: str, attempt: int) -> StoredFile:
+    """Store a file as an attempt does before its end."""
+    path = api.data / "note.txt"
+    path.write_text("kept")
+    with path.open("rb") as source:
+        key = f"jobs/{job_id}/{attempt}/note.txt"
+        artifacts = Artifacts((api.data / "artifacts").as_uri())
+        return artifacts.store(key, source, name="note.txt", media_type="text/plain")
+
+
 def succeeded(api: Api, **options: Any) -> str:
     """Run a job that leaves an artifact, as its attempt does; and something that an attempt before it has left."""
     job_id = str(api.submit(**options)["id"])
-    kept = Artifacts((api.data / "artifacts").as_uri())
-    path = api.data / "note.txt"
-    path.write_text("kept")
-    stored = []
-    for attempt in (1, 2):
-        with path.open("rb") as source:
-            key = f"jobs/{job_id}/{attempt}/note.txt"
-            stored.append(kept.store(key, source, name="note.txt", media_type="text/plain"))
+    stored = [kept(api, job_id, attempt) for attempt in (1, 2)]
     api.succeed(job_id, b'{"text":"done"}', stored[0])
     return job_id
 
@@ -52,7 +61,7 @@ def test_a_deleted_job_is_gone_with_all_it_left(api: Api) -> None:
     assert 404 == api.http.delete(f"/v1/jobs/{job_id}").status_code
     assert 404 == api.http.post(f"/v1/jobs/{job_id}/retry").status_code
     until(lambda: not files_of(api, job_id), "the end of its files")
-    until(lambda: job_id not in deletion.uncollected(api.database), "its files to be known as gone")
+    until(lambda: not is_uncollected(api, job_id), "its files to be known as gone")
 
 
 def test_a_job_that_has_not_ended_is_not_deleted(api: Api) -> None:
@@ -63,6 +72,56 @@ def test_a_job_that_has_not_ended_is_not_deleted(api: Api) -> None:
     assert (409, "/problems/job-not-finished") == (answer.status_code, problem(answer)["type"])
     assert "queued" == api.job(job_id)["state"]
     assert 404 == api.http.delete(f"/v1/jobs/{UNKNOWN_ID}").status_code
+
+
+def test_what_an_attempt_left_that_died_is_removed_once_its_job_has_succeeded(api: Api) -> None:
+    job_id = api.submit()["id"]
+    lease = api.start(job_id)
+    kept(api, job_id, 1)
+    api.finish(lease, Released())  # as one that is lost: what it stored, no row names
+    until(lambda: api.job(job_id)["state"] == "queued", "its next attempt")
+    assert 1 == files_of(api, job_id)
+
+    api.succeed(job_id, b'{"text":"done"}', kept(api, job_id, 2))
+
+    until(lambda: 1 == files_of(api, job_id), "the end of the first attempt's file")
+    assert "kept" == api.http.get(f"/v1/jobs/{job_id}/artifacts/note.txt").text
+    until(lambda: not is_uncollected(api, job_id), "its files to be known as collected")
+    assert 204 == api.http.delete(f"/v1/jobs/{job_id}").status_code
+    until(lambda: not files_of(api, job_id), "the end of all its files")
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled while it waits for its next attempt"])
+def test_nothing_stays_of_a_job_without_success(api: Api, end: str) -> None:
+    job_id = api.submit()["id"]
+    lease = api.start(job_id)
+    kept(api, job_id, 1)
+    if end == "failed":
+        api.finish(lease, Failed(Failure.REJECTED, "no"))
+    else:
+        api.finish(lease, Released())
+        api.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+
+    until(lambda: not files_of(api, job_id), "the end of its files")
+    assert 200 == api.http.get(f"/v1/jobs/{job_id}").status_code
+
+
+def test_nothing_is_looked_for_of_a_job_whose_only_attempt_has_succeeded(api: Api) -> None:
+    job_id = succeeded(api)
+
+    assert not is_uncollected(api, job_id)
+    assert 2 == files_of(api, job_id)
+
+
+def test_a_job_that_is_deleted_before_its_attempts_files_are_removed_goes_with_all_of_them(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.finish(api.start(job_id), Released())
+    api.succeed(job_id, b'{"text":"done"}', kept(api, job_id, 2))
+    deletion.delete_job(api.database, job_id)
+
+    deletion.note_collected(api.database, [Uncollected(job_id, there=True, succeeded=2)])  # as one that looked before
+
+    until(lambda: not files_of(api, job_id), "the end of all its files")
 
 
 def test_the_key_of_a_deleted_job_is_free_again(api: Api) -> None:

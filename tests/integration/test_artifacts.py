@@ -96,6 +96,50 @@ def test_a_workers_file_is_stored_fetched_and_deleted(artifacts: Artifacts, tmp_
         artifacts.fetch(stored.key, opened_target)
 
 
+def kept(artifacts: Artifacts, source: Path, *keys: str) -> None:
+    for key in keys:
+        with source.open("rb") as opened:
+            artifacts.store(key, opened, name="note", media_type="a/b")
+
+
+def is_there(artifacts: Artifacts, key: str, target: Path) -> bool:
+    try:
+        with target.open("wb") as opened:
+            artifacts.fetch(key, opened)
+    except ArtifactsUnavailable:
+        return False
+    return True
+
+
+def test_what_lies_below_a_prefix_is_removed_but_what_is_to_stay(artifacts: Artifacts, tmp_path: Path) -> None:
+    (source := tmp_path / "source").write_text("kept")
+    keys = ["jobs/1/1/a", "jobs/1/2/a", "jobs/1/2/b c", "jobs/1/21/a", "jobs/10/1/a", "files/1"]
+    kept(artifacts, source, *keys)
+
+    artifacts.delete_all("jobs/1/", but="jobs/1/2/")
+
+    stay = ["jobs/1/2/a", "jobs/1/2/b c", "jobs/10/1/a", "files/1"]
+    assert stay == [key for key in keys if is_there(artifacts, key, tmp_path / "target")]
+    artifacts.delete_all("jobs/1/")
+    assert stay[2:] == [key for key in keys if is_there(artifacts, key, tmp_path / "target")]
+    artifacts.delete_all("jobs/1/")
+
+
+def test_what_a_killed_process_was_writing_is_removed_too(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path.as_uri())
+    for attempt in (1, 2):
+        folder = tmp_path / "jobs" / "1" / str(attempt)
+        folder.mkdir(parents=True)
+        (folder / "note#1").write_text("half")  # as the storage's client names it until it is whole
+
+    artifacts.delete_all("jobs/1/", but="jobs/1/2/")
+    assert ["note#1"] == [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert not (tmp_path / "jobs" / "1" / "1").exists()
+
+    artifacts.delete_all("jobs/1/")
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_storage_that_cannot_be_used_stops_the_start_with_one_sentence() -> None:
     with pytest.raises(SettingsInvalid, match="artifact storage") as caught:
         Artifacts("file:///proc/nothing")

@@ -4,8 +4,10 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from offload_api.collecting import Collector
+from offload_shared.artifacts import Artifacts
 from offload_shared.job import Hint
 from offload_worker.running import RunningAttempt
 from tests.simulation.scheduler import Process
@@ -31,6 +33,17 @@ _COLUMNS = (
 )
 
 Row = sqlite3.Row
+
+
+class KeysInMemory:
+    """As `offload_shared.artifacts.Artifacts`, as far as what collects files needs it."""
+
+    def __init__(self, keys: set[str]) -> None:
+        self._keys = keys
+
+    def delete_all(self, prefix: str, *, but: str = "") -> None:
+        """Remove the keys below a prefix and not below another."""
+        self._keys -= {key for key in self._keys if key.startswith(prefix) and not (but and key.startswith(but))}
 
 
 @dataclass(eq=False)
@@ -278,9 +291,17 @@ class Checker:
             self._require(job_id in self._rows, "what was answered 202 exists", job_id)
             same = [row["id"] for row in self._rows.values() if row["idempotency_key"] == key]
             self._require(same == [job_id], "one key makes one job", job_id)
-        for row in self._world.real.observed.execute("SELECT job_id, key FROM artifact"):
-            self._require(row["key"] in self._world.artifacts, "an artifact that a row names is there", row["job_id"])
+        self._check_artifacts()
         self._count()
+
+    def _check_artifacts(self) -> None:
+        Collector(self._world.real.database, cast("Artifacts", KeysInMemory(self._world.artifacts))).collect()
+        named = set[str]()
+        for row in self._world.real.observed.execute("SELECT job_id, key FROM artifact"):
+            named.add(row["key"])
+            self._require(row["key"] in self._world.artifacts, "an artifact that a row names is there", row["job_id"])
+        for key in sorted(self._world.artifacts - named):
+            self._require(False, "no artifact is left that no row names", key.split("/")[1])
 
     def _check_final(self, row: Row) -> None:
         ended = self._attempts(row["id"])

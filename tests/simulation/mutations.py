@@ -284,6 +284,11 @@ MUTATIONS = [
             _replace(leases, "cancellations", lambda *_: frozenset()),
         ),
     ),
+    Mutation(
+        "files of attempts that did not succeed are collected",
+        _replace(endings, "_note_leftovers", lambda *_: None),
+        first_seed=105,
+    ),
     Mutation("a result is stored with the end of its job", _replace(leases, "finish", _finish_in_two_transactions)),
     Mutation(
         "a worker repeats an end whose commit is unknown",

@@ -31,10 +31,10 @@ class SimulatedWorkspace:
             return ()
         self._world.latency()
         check()
-        if self._world.chance(0.05):
-            raise ArtifactsUnavailable("simulated")
         key = f"jobs/{self._job.id}/{self._job.attempt}/note"
         self._world.artifacts.add(key)
+        if self._world.chance(0.05):
+            raise ArtifactsUnavailable("simulated: stored all the same")
         return (StoredFile(key=key, name="note", media_type="text/plain", size=1, sha256="0" * 64),)
 
     def forget(self, stored: Iterable[StoredFile]) -> None:

@@ -107,14 +107,28 @@ class Artifacts:
         except BaseError as error:
             raise _unavailable(key, error) from error
 
-    def delete_all(self, prefix: str) -> None:
-        """Remove whatever lies below `prefix`; raises `ArtifactsUnavailable`."""
+    def delete_all(self, prefix: str, *, but: str = "") -> None:
+        """Remove whatever lies below `prefix` and not below the prefix `but`; raises `ArtifactsUnavailable`."""
         try:
             for found in obstore.list(self._store, prefix):
                 for each in found:
-                    self.delete(each["path"])  # another process may be at it, too
+                    if not (but and each["path"].startswith(but)):
+                        self.delete(each["path"])  # another process may be at it, too
+            if self._folder is not None:
+                self._delete_unfinished(self._folder, prefix, but)
         except (BaseError, OSError) as error:
             raise _unavailable(prefix, error) from error
+
+    @staticmethod
+    def _delete_unfinished(root: Path, prefix: str, but: str) -> None:
+        # What a killed process was still writing lies under a name of the client's own, which the client lists nowhere.
+        for folder, _, names in os.walk(root / prefix, topdown=False):
+            if but and f"{Path(folder).relative_to(root)}/".startswith(but):
+                continue
+            for name in names:
+                (Path(folder) / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty, or another process was faster
+                Path(folder).rmdir()
 
     def _make_durable(self, key: str) -> None:
         # A bucket is durable when it answers; a folder only once the file and its name have reached the disk.

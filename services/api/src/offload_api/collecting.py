@@ -1,4 +1,4 @@
-"""Lets jobs go whose time is over, and removes the files of those that are gone; on any API process, with no leader."""
+"""Lets jobs go whose time is over, and removes files that nobody names; on any API process, with no leader."""
 
 import logging
 import threading
@@ -7,6 +7,7 @@ from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable
 from offload_shared.store import deletion
 from offload_shared.store.database import Database
+from offload_shared.store.deletion import Uncollected
 
 #: Of jobs that go at once.
 MOST_BATCHES = 5
@@ -26,30 +27,36 @@ class Collector:
         self._failing = False
 
     def collect(self) -> None:
-        """Let some jobs go whose time is over, and remove what any attempt of some that are gone has left.
+        """Let some jobs go whose time is over, and remove files of attempts.
 
+        Those are all files of a job that is gone, and of one that has ended what its unsuccessful attempts have left.
         Raises `StoreUnavailable`.
         """
         for _ in range(MOST_BATCHES):
             if not deletion.expire(self._database):
                 break
         deletion.forget(self._database)
-        collected, failures = list[str](), 0
-        for job_id in deletion.uncollected(self._database):
+        collected, failures = list[Uncollected](), 0
+        for job in deletion.uncollected(self._database):
             if self._ended.is_set() or failures == MOST_FAILURES:
                 break
             try:
-                self._artifacts.delete_all(f"jobs/{job_id}/")
+                self._remove_files(job)
             except ArtifactsUnavailable as error:
                 failures += 1
                 if not self._failing:
-                    _log.warning("files of jobs that are gone cannot be removed now: %s", error)
+                    _log.warning("files that nobody names cannot be removed now: %s", error)
                 self._failing = True
             else:
-                collected.append(job_id)
+                collected.append(job)
         if collected:
             deletion.note_collected(self._database, collected)
             self._failing = failures > 0
+
+    def _remove_files(self, job: Uncollected) -> None:
+        files = f"jobs/{job.job_id}/"
+        # By the attempt rather than by the names that rows hold: a mistake in a name would cost a client its file.
+        self._artifacts.delete_all(files, but=f"{files}{job.succeeded}/" if job.succeeded else "")
 
     def end(self) -> None:
         """Let what is under way come to its end soon."""

@@ -164,13 +164,14 @@ artifact = Table(
     Column("sha256", String(64), nullable=False),
 )
 
-#: One row a job that is not there any more: its files go after it, and who asks for it may be told that it expired.
+#: One row a job that is not there any more: its files go after it, and who asks for it may be told that it expired. And
+#: one a job whose first attempt did not succeed: what unsuccessful attempts have left goes once the job has ended.
 gone = Table(
     "gone",
     metadata,
     Column("job_id", String(32), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("gone_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime, nullable=False),  # or, of a job that is there, when that attempt ended
     Column("expired", Boolean, nullable=False),
     Column("collected", Boolean, nullable=False),  # none of its files is left
 )
