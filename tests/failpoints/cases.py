@@ -22,6 +22,7 @@ Outcomes = list[list[str]]
 
 ONCE: Outcomes = [["succeeded"]]
 LOST: Outcomes = [["lost", "succeeded"]]
+CRASHED: Outcomes = [["crashed", "succeeded"]]
 ERROR: Outcomes = [["error", "succeeded"]]
 
 
@@ -141,6 +142,7 @@ ROWS = [
     _row(Point.STARTED, every=LOST, actions=NO_ANSWER, operator=True, but={RAISE: ERROR}),
     _row(Point.HEARTBEAT_INSIDE, RUNNING, but={KILL: LOST, HANG: LOST + ONCE}),
     _row(Point.HEARTBEAT_COMMITTED, RUNNING, but={KILL: LOST, HANG: LOST + ONCE}),
+    _row(Point.RETURNING, every=CRASHED, actions=(KILL,)),  # one that hangs is its job's timeout's to end
     _row(Point.RETURNED, every=LOST, actions=NO_ANSWER, operator=True, but={RAISE: ERROR}),
     _row(Point.KEPT, ARTIFACT, every=LOST, operator=True, but={LOSE: ERROR}),
     _row(Point.FINISH_INSIDE, but={KILL: LOST, HANG: LOST}),

@@ -48,6 +48,7 @@ class Point(Enum):
     STARTED = "started"  # a child has it
     HEARTBEAT_INSIDE = "heartbeat.inside"
     HEARTBEAT_COMMITTED = "heartbeat.committed"
+    RETURNING = "returning"  # in the child: its job has ended, its worker is not told
     RETURNED = "returned"  # the result has come out of the child's socket
     KEPT = "kept"  # an artifact is stored, no row names it
     FINISH_INSIDE = "finish.inside"
@@ -86,6 +87,11 @@ def arm(folder: str) -> None:
     except (OSError, ValueError) as error:
         raise SettingsInvalid(f"OFFLOAD_FAILPOINTS is {folder!r}: {error}") from None
     _folder = Path(folder)
+
+
+def environment() -> dict[str, str]:
+    """Return what lets a process that this one starts be armed with the same folder."""
+    return {"OFFLOAD_FAILPOINTS": str(_folder)} if _folder else {}
 
 
 def reached(point: Point) -> bool:

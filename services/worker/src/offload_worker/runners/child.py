@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from offload_shared import tasks
+from offload_shared import failpoints, tasks
+from offload_shared.failpoints import Point
 from offload_shared.job import Failed, Succeeded
 from offload_worker import handlers
 from offload_worker.handle import JobRejected
@@ -106,12 +107,15 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     _prepare_output()
     connection = socket.socket(fileno=descriptor)
+    failpoints.arm(os.environ.get("OFFLOAD_FAILPOINTS", ""))
     for module in modules:
         importlib.import_module(module)
     frames.send(connection, frames.Ready())
     pristine = Pristine()
     while isinstance(run := frames.receive_to_child(connection), frames.Run):
-        frames.send(connection, work(connection, run, pristine))
+        end = work(connection, run, pristine)
+        failpoints.reached(Point.RETURNING)
+        frames.send(connection, end)
 
 
 def work(connection: socket.socket, run: frames.Run, pristine: Pristine) -> frames.Returned | frames.Raised:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from offload_shared import failpoints
 from offload_worker.output import OutputBuffer
 from offload_worker.runners import family, frames
 
@@ -279,4 +280,4 @@ def _cause(code: int) -> str:
 
 def _environment(threads: int, mark: str, folder: Path) -> dict[str, str]:
     own = {family.MARK: mark, "HOME": "/nonexistent", "MPLCONFIGDIR": str(folder)}
-    return family.environment() | dict.fromkeys(THREAD_COUNTS, str(threads)) | own
+    return family.environment() | dict.fromkeys(THREAD_COUNTS, str(threads)) | own | failpoints.environment()
