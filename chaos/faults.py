@@ -152,6 +152,15 @@ async def kill_guardian(world: World, random: Random) -> AsyncIterator[Broken]:
         service.start()
 
 
+@asynccontextmanager
+async def freeze_guardian(world: World, random: Random) -> AsyncIterator[Broken]:
+    """Freeze a worker's guardian: it is missed only should its worker die meanwhile."""
+    service = random.choice(world.fleet.workers)
+    guardian = service.guardian()
+    async with _frozen([guardian] if guardian else [], f"the guardian of {service.name}") as broken:
+        yield broken
+
+
 def _misses_guardian(service: Service) -> bool:
     status, body = service.health("live")
     return status == 503 and "guardian" in body
@@ -292,6 +301,7 @@ FAULTS = (
     FaultKind(name="kill child", inject=kill_child, seconds=(0, 0.5), hits="worker"),
     FaultKind(name="freeze child", inject=freeze_child, seconds=MIDDLING, hits="worker"),
     FaultKind(name="kill guardian", inject=kill_guardian, seconds=(0, 0.5), hits="worker"),
+    FaultKind(name="freeze guardian", inject=freeze_guardian, seconds=MIDDLING, hits="worker"),
     FaultKind(name="restart broker", inject=restart_broker, seconds=SHORT, hits="broker"),
     FaultKind(name="kill broker", inject=kill_broker, seconds=SHORT, hits="broker"),
     FaultKind(name="freeze broker", inject=freeze_broker, seconds=MIDDLING, hits="broker"),

@@ -1,5 +1,6 @@
 """What is left of our processes once they have ended: it has to be nothing."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import psutil
 
-from chaos.store import Rows
+from chaos.store import StoreReader
 
 PATIENCE_SECONDS = 15.0
+#: All jobs have ended: a hundred of them are collected each time an API sweeps, every two seconds or sooner.
+COLLECTION_SECONDS = 120.0
 
 
 def left_over(folder: Path) -> list[str]:
@@ -20,12 +23,22 @@ def left_over(folder: Path) -> list[str]:
     return found
 
 
-def unnamed_artifacts(folder: Path, rows: Rows) -> list[str]:
-    """Return the files in the artifact storage that no row names."""
+def unnamed_artifacts(folder: Path, store: StoreReader) -> list[str]:
+    """Return the files in the artifact storage that no row names, after giving the APIs time to collect them."""
     root = folder / "disk" / "artifacts"
-    named = {artifact.key for artifact in rows.artifacts}
-    files = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
-    return sorted(set(files) - named)
+    ends = time.monotonic() + COLLECTION_SECONDS
+    while found := _unnamed(root, store):
+        if time.monotonic() > ends:
+            return [f"artifact that no row names: {key}" for key in found]
+        time.sleep(0.5)
+    return []
+
+
+def _unnamed(root: Path, store: StoreReader) -> list[str]:
+    # Not by a glob, which fails over a folder that is removed meanwhile; the files first, since rows come after them.
+    paths = [Path(at, name) for at, _, names in os.walk(root) for name in names]
+    named = {artifact.key for artifact in store.rows().artifacts} if paths else set()
+    return sorted({str(path.relative_to(root)) for path in paths} - named)
 
 
 def _processes(folder: Path) -> Iterator[str]:

@@ -45,7 +45,6 @@ async def run(options: Options, folder: Path, servers: Servers, say: Say) -> Out
         rows = await asyncio.to_thread(world.store.rows)
         store.save(rows, folder / "rows.json")
         problems += await asyncio.to_thread(leaks.left_over, folder)
-        unnamed = len(leaks.unnamed_artifacts(folder, rows))
         history = read(folder / "history.jsonl")
         evidence = Evidence(history, rows)
         return Outcome(
@@ -56,7 +55,6 @@ async def run(options: Options, folder: Path, servers: Servers, say: Say) -> Out
             verdict=check(history, rows),
             timings=timings(evidence),
             leaks=problems,
-            unnamed_artifacts=unnamed,
             stale_refused=_logged(folder, "ends fenced"),
             restarts=len(history.ended),
             slowed_seconds=sum(until - since for since, until in evidence.standstills),
@@ -96,7 +94,7 @@ async def _calm(world: World, say: Say) -> list[str]:
             problems.append(f"messages are left in the queues: {depths}")
             break
         await asyncio.sleep(0.5)
-    return problems
+    return [*problems, *await asyncio.to_thread(leaks.unnamed_artifacts, world.folder, world.store)]
 
 
 def _noting(world: World) -> Callable[[Service, int], None]:

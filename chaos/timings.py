@@ -112,6 +112,8 @@ def _submits_under(evidence: Evidence, broken: str) -> list[Call]:
         for begin, end in windows
         for call in evidence.submits_between(begin, end)
         if not any(begin < call.invoked < end for begin, end in others)
+        # A machine that stands still is one more fault, and not ours.
+        and not evidence.slow(evidence.wall(call.invoked), evidence.wall(call.answered or call.invoked))
     ]
 
 

@@ -1,4 +1,4 @@
-"""The short version of `make chaos`: what may take how long is its report's to say, and nothing here depends on it."""
+"""The short version of `make chaos`: what may take how long is its report's to say, and little here depends on it."""
 
 from pathlib import Path
 
@@ -11,6 +11,10 @@ from tests.servers.session import Servers
 
 #: Changed by whoever wants other faults in another order; any seed must hold.
 SEED = 20261124
+
+#: Beyond a lease, until the job of a dead worker runs again: 5 s are wanted, and measured; a further fault may destroy
+#: the hint, which is repeated after a minute; the rest is for machines that have much else to do.
+RUN_AGAIN_SECONDS = 90.0
 
 
 @pytest.mark.timeout(900)
@@ -26,3 +30,6 @@ def test_two_minutes_of_chaos_break_no_promise(servers: Servers, tmp_path: Path)
     assert (0, 0, 0) == (classes.lost, classes.duplicate_results, classes.false_202)
     assert classes.acknowledged == classes.ok > 0
     assert outcome.timings.faults
+    targets = outcome.timings.targets
+    assert targets.without_broker == targets.without_broker_accepted > 0
+    assert targets.dead_workers.longest <= options.lease_seconds + RUN_AGAIN_SECONDS

@@ -1,5 +1,6 @@
 from chaos.checker import check
 from chaos.evidence import Evidence
+from chaos.history import Slowed
 from chaos.report import Outcome, lines
 from chaos.timings import timings
 
@@ -16,7 +17,6 @@ def outcome(run: Run, leaks: list[str] | None = None) -> Outcome:
         verdict=check(history, rows),
         timings=timings(Evidence(history, rows)),
         leaks=leaks or [],
-        unnamed_artifacts=0,
         stale_refused=0,
         restarts=0,
         slowed_seconds=0,
@@ -59,6 +59,24 @@ def test_a_dead_workers_job_is_timed_from_the_death_to_the_next_start() -> None:
     run.faults = [killed]
     targets = outcome(run).timings.targets
     assert (1, 6.0) == (targets.dead_workers.count, targets.dead_workers.longest)
+
+
+def test_a_target_is_marked_as_met_missed_or_not_seen() -> None:
+    run = Run()
+    run.faults = [run.fault("kill broker", 9.0, 11.0)]
+    said = "\n".join(lines(outcome(run)))
+    assert "1 of 1 submits accepted; wanted: all: met" in said
+    assert "wanted: 65 s at most: not seen in this run" in said
+
+    run.calls[0] = run.call("submit", 10.0, 503)
+    assert "0 of 1 submits accepted; wanted: all: MISSED" in "\n".join(lines(outcome(run)))
+
+
+def test_a_submit_that_met_a_machine_that_stood_still_counts_for_no_fault() -> None:
+    run = Run()
+    run.faults = [run.fault("kill broker", 9.0, 11.0)]
+    run.slowed = [Slowed(at=9.9, seconds=0.5)]
+    assert 0 == outcome(run).timings.targets.without_broker
 
 
 def test_submits_count_for_a_fault_only_when_nothing_else_was_broken() -> None:
