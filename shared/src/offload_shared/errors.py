@@ -23,3 +23,11 @@ class ArtifactsUnavailable(OffloadError):  # noqa: N818
 
 class IssuerUnavailable(OffloadError):  # noqa: N818
     """The issuer of tokens cannot be reached, or does not answer as one; nothing is known of the key."""
+
+
+class AddressRefused(OffloadError):  # noqa: N818
+    """A URL leads where nobody is sent by it; the message completes a sentence that begins with the URL."""
+
+
+class RequestFailed(OffloadError):  # noqa: N818
+    """A request to somebody else's server had no answer."""
