@@ -106,6 +106,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     parent_id: str | None = None  # the job that this one is a retry of
     result_ttl_seconds: float | None = None
     schedule_id: str | None = None  # the schedule that adds it
+    callback_url: str | None = None  # who is told of its end
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +196,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     result_ttl_seconds: float | None = None
     expires_at: datetime | None = None
     schedule_id: str | None = None
+    callback_url: str | None = None
 
     @property
     def shown_state(self) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from offload_shared.job import JobState
+from offload_shared.store import deliveries
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.recovery import BATCH, is_any
@@ -27,6 +28,7 @@ class DeleteAnswer(Enum):
     DELETED = "deleted"
     NOT_FOUND = "not_found"
     NOT_FINAL = "not_final"
+    NOT_TOLD = "not_told"  # what is to be told of its end has to be made first, while the job is there
 
 
 def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAnswer:
@@ -39,6 +41,8 @@ def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAn
             return DeleteAnswer.NOT_FOUND
         if not JobState(row.state).final:
             return DeleteAnswer.NOT_FINAL
+        if deliveries.is_unmade(connection, job_id):
+            return DeleteAnswer.NOT_TOLD
         _remove(connection, [row], expired=False)
         return DeleteAnswer.DELETED
 
@@ -47,15 +51,16 @@ def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAn
 
 def expire(database: Database) -> int:
     """Remove jobs that have been kept for as long as was asked for, a batch of them; returns how many."""
+    over = (job.c.expires_at <= now(), ~deliveries.unmade())
 
     def work(connection: Connection) -> int:
-        due = select(job.c.id, job.c.tenant).where(job.c.expires_at <= now()).limit(BATCH)
-        rows = connection.execute(due.with_for_update(skip_locked=True)).all()
+        due = select(job.c.id, job.c.tenant).where(*over).limit(BATCH)
+        rows = connection.execute(due.with_for_update(of=job, skip_locked=True)).all()
         if rows:
             _remove(connection, rows, expired=True)
         return len(rows)
 
-    return database.write(work) if is_any(database, job.c.expires_at <= now()) else 0
+    return database.write(work) if is_any(database, *over) else 0
 
 
 def _remove(connection: Connection, rows: Sequence[Any], *, expired: bool) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
+from offload_shared.store import deliveries
 from offload_shared.store.clock import clock
 from offload_shared.store.schema import artifact, attempt, gone, job
 
@@ -74,11 +75,14 @@ def _backoff_seconds(times: int) -> float:
 def lock_running(connection: Connection, job_id: str, attempt_number: int) -> Row[Any] | None:
     """Return the job's row, locked, when this very attempt still runs; None fences whoever asks."""
     mine = (job.c.id == job_id) & (job.c.attempt == attempt_number) & (job.c.state == JobState.RUNNING)
-    return connection.execute(select(job).where(mine).with_for_update()).one_or_none()
+    return connection.execute(select(job, deliveries.heard()).where(mine).with_for_update(of=job)).one_or_none()
 
 
 def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> JobState:
-    """Record how the attempt of a locked running job ended and move the job on; returns its new state."""
+    """Record how the attempt of a locked running job ended and move the job on; returns its new state.
+
+    `running` is the job's row with `deliveries.heard()`.
+    """
     step = decide(running, outcome)
     outcome = _explained(running, outcome, step)
     failed = outcome if isinstance(outcome, Failed) else None
@@ -104,6 +108,8 @@ def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usa
     else:
         change |= {"run_at": clock(step.delay_seconds), "publish_after": clock(step.delay_seconds), "dispatches": 0}
     connection.execute(update(job).where(job.c.id == running.id).values(change))
+    if step.state.final and running.heard:
+        deliveries.add_of(connection, [running], step.state)
     return step.state
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
-from offload_shared.store import quotas
+from offload_shared.store import deliveries, quotas
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
 from offload_shared.store.endings import finished_now
@@ -141,6 +141,7 @@ def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
         "quota": new.tenant if limited else None,
         "result_ttl_seconds": new.result_ttl_seconds,
         "schedule_id": new.schedule_id,
+        "callback_url": new.callback_url,
     }
 
 
@@ -207,6 +208,7 @@ def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) 
         result_ttl_seconds=row.result_ttl_seconds,
         expires_at=row.expires_at,
         schedule_id=row.schedule_id,
+        callback_url=row.callback_url,
     )
 
 
@@ -265,7 +267,9 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
     def work(connection: Connection) -> CancelAnswer:
         mine = (job.c.id == job_id) & (job.c.tenant == tenant)
         row = connection.execute(
-            select(job.c.state, job.c.cancel_requested).where(mine).with_for_update()
+            select(job.c.id, job.c.tenant, job.c.state, job.c.cancel_requested, job.c.callback_url, deliveries.heard())
+            .where(mine)
+            .with_for_update(of=job)
         ).one_or_none()
         if row is None:
             return CancelAnswer.NOT_FOUND
@@ -277,6 +281,8 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
             change |= {"state": JobState.CANCELLED, **finished_now()}
         if state is JobState.QUEUED or not row.cancel_requested:
             connection.execute(update(job).where(mine).values(change))
+        if state is JobState.QUEUED and row.heard:
+            deliveries.add_of(connection, [row], JobState.CANCELLED)
         return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED
 
     return database.write(work)
@@ -350,4 +356,5 @@ def _again(row: Row[Any], new_id: str, idempotency_key: str | None) -> NewJob:
         tags=_tags(row),
         parent_id=row.id,
         result_ttl_seconds=row.result_ttl_seconds,
+        callback_url=row.callback_url,
     )

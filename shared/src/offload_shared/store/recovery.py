@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from offload_shared.job import Failed, Failure, JobState, Usage
+from offload_shared.store import deliveries
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.endings import end_attempt, finished_now
@@ -16,8 +17,8 @@ def end_lost(database: Database) -> int:
 
     def work(connection: Connection) -> int:
         over = (job.c.state == JobState.RUNNING) & (job.c.lease_until < now())
-        lost = select(job, clock().label("now")).where(over).limit(BATCH).with_for_update(skip_locked=True)
-        rows = connection.execute(lost).all()
+        lost = select(job, deliveries.heard(), clock().label("now")).where(over).limit(BATCH)
+        rows = connection.execute(lost.with_for_update(of=job, skip_locked=True)).all()
         for row in rows:
             detail = "the worker went silent past its lease"
             usage = Usage(wall_seconds=(row.now - row.started_at).total_seconds())
@@ -38,10 +39,18 @@ def fail_expired(database: Database) -> int:
         "failure": Failure.EXPIRED,
         "detail": "the job had not started by its deadline",
     }
-    statement = update(job).where(job.c.id.in_(select(due.c.id))).values(change).returning(job.c.id)
+    of_them = update(job).where(job.c.id.in_(select(due.c.id))).values(change)
+    statement = of_them.returning(job.c.id, job.c.tenant, job.c.callback_url)
+
+    def work(connection: Connection) -> int:
+        rows = connection.execute(statement).all()
+        if rows:
+            deliveries.add_of(connection, rows, JobState.FAILED)
+        return len(rows)
+
     if not is_any(database, job.c.state == JobState.QUEUED, job.c.deadline_at <= now()):
         return 0
-    return database.write(lambda connection: len(connection.execute(statement).all()))
+    return database.write(work)
 
 
 def is_any(database: Database, *conditions: ColumnElement[bool]) -> bool:

@@ -68,6 +68,7 @@ job = Table(
     Column("quota", String(64)),  # the tenant whose queued jobs it counts among; None where there is no limit of them
     Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
     Column("schedule_id", String(32)),  # the schedule that has added it, which may be deleted by now
+    Column("callback_url", Text),  # who is told of its end
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
@@ -308,3 +309,66 @@ Index(
     postgresql_where=audit.c.subject.is_not(None),
     sqlite_where=audit.c.subject.is_not(None),
 )
+
+#: One row a server that is told of the ends of a tenant's jobs.
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("name", String(100)),
+    Column("events", String(255), nullable=False),  # joined by spaces
+    Column("secret", String(100), nullable=False),  # as it is: what is sent has to be signed with it
+    Column("previous_secret", String(100)),  # before the last rotation
+    Column("previous_until", UtcDateTime),  # when nothing is signed with that any longer
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+Index("ix_webhook_tenant_id", webhook.c.tenant, webhook.c.id)
+
+#: One row a tenant that has had callbacks: what they are signed with.
+callback_secret = Table(
+    "callback_secret",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("secret", String(100), nullable=False),
+    Column("previous_secret", String(100)),
+    Column("previous_until", UtcDateTime),
+)
+
+#: One row an event for one server: the outbox, the retry backoff, the lease of whoever sends it, and the log.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("webhook_id", String(32)),  # which may be removed by now; None: to the job's callback_url
+    Column("url", Text),  # of a callback
+    Column("target", String(64), nullable=False),  # what takes turns: a webhook, or a tenant's callbacks to one server
+    Column("job_id", String(32), nullable=False),  # which may be deleted by now
+    Column("event", String(32), nullable=False),
+    Column("payload", Text),  # JSON, once it was made, which is before the job may go
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),  # the fencing token: raised by whoever takes it
+    Column("failures", Integer, nullable=False),  # since it was added, or replayed
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("tries", Text, nullable=False),  # a JSON list of the latest
+    CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+    CheckConstraint("(state = 'pending') = (finished_at IS NULL)", name="finished_when_final"),
+    CheckConstraint("(webhook_id IS NULL) = (url IS NOT NULL)", name="leads_somewhere"),
+)
+
+# Where nobody is told of anything these two are empty, and one look at them is all that it costs.
+_pending = text("state = 'pending'")
+Index("ix_delivery_due_at", delivery.c.due_at, postgresql_where=_pending, sqlite_where=_pending)
+Index(
+    "ix_delivery_target_due_at", delivery.c.target, delivery.c.due_at, postgresql_where=_pending, sqlite_where=_pending
+)
+_unmade = text("state = 'pending' AND payload IS NULL")
+Index("ix_delivery_unmade", delivery.c.job_id, postgresql_where=_unmade, sqlite_where=_unmade)
+Index("ix_delivery_webhook_id_id", delivery.c.tenant, delivery.c.webhook_id, delivery.c.id)
+Index("ix_delivery_job_id", delivery.c.job_id)

@@ -1,0 +1,324 @@
+"""Deliveries of webhooks: added with what they tell of, taken, settled, listed and replayed.
+
+A delivery is added in the very transaction that ends its job: there is no moment at which one is stored and the other
+is not. `due_at` alone says when it is to be sent. It is the outbox, since it begins as the moment of the end; the lease
+of whoever has taken it, who moves it on first and sends then; and the pause before the next try. So whatever is killed,
+somebody takes it later, and a server may be told twice, never not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Label,
+    Row,
+    Select,
+    String,
+    and_,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from offload_shared.ids import new_id
+from offload_shared.job import JobState
+from offload_shared.store.clock import clock, now
+from offload_shared.store.database import Database
+from offload_shared.store.schema import callback_secret, delivery, job, webhook
+from offload_shared.store.webhooks import add_callback_secrets, as_secrets
+from offload_shared.webhook import (
+    CALLBACKS,
+    EVENTS,
+    Delivery,
+    DeliveryState,
+    EventType,
+    Secrets,
+    Taken,
+    Try,
+    callback_target,
+)
+
+#: Of what has to be sent again and again, only the latest tries are kept.
+MOST_TRIES_KEPT = 20
+#: Of servers that are looked at together.
+MOST_TARGETS = 500
+BATCH = 500
+
+_PENDING = delivery.c.state == DeliveryState.PENDING
+
+
+def heard() -> Label[bool]:
+    """Return, as a column of a statement about jobs, whether anybody is told of a job's end.
+
+    It is asked for in the statement that locks the job, and costs it a look at an index that mostly is empty.
+    """
+    hears = exists().where(webhook.c.tenant == job.c.tenant, webhook.c.disabled_at.is_(None))
+    return or_(job.c.callback_url.is_not(None), hears.correlate(job)).label("heard")
+
+
+def add_of(connection: Connection, ended: Sequence[Row[Any]], state: JobState) -> None:
+    """Add the deliveries that tell of these jobs, which end so in the same transaction."""
+    event = EVENTS[state]
+    hear = select(webhook.c.id, webhook.c.tenant, webhook.c.events).where(
+        webhook.c.tenant.in_({row.tenant for row in ended}), webhook.c.disabled_at.is_(None)
+    )
+    webhooks = [row for row in connection.execute(hear) if event in row.events.split()]
+    added = [_row(each, event, webhook_id=one.id) for each in ended for one in webhooks if one.tenant == each.tenant]
+    added += [_row(each, event, url=each.callback_url) for each in ended if each.callback_url]
+    if added:
+        moments = {"created_at": clock(), "due_at": clock()}
+        connection.execute(insert(delivery).values(moments), added)
+
+
+def _row(ended: Row[Any], event: EventType, *, webhook_id: str | None = None, url: str | None = None) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "tenant": ended.tenant,
+        "webhook_id": webhook_id,
+        "url": url,
+        "target": webhook_id or callback_target(ended.tenant, url or ""),
+        "job_id": ended.id,
+        "event": event,
+        "state": DeliveryState.PENDING,
+        "attempt": 0,
+        "failures": 0,
+        "tries": "[]",
+    }
+
+
+def unmade() -> ColumnElement[bool]:
+    """Return the condition that something of a job has still to be told, and what is told not made yet."""
+    return exists().where(delivery.c.job_id == job.c.id, _PENDING, delivery.c.payload.is_(None)).correlate(job)
+
+
+def is_unmade(connection: Connection, job_id: str) -> bool:
+    """Say the same of one job, whose row the transaction has locked by a statement before this one."""
+    statement = select(delivery.c.id).where(delivery.c.job_id == job_id, _PENDING, delivery.c.payload.is_(None))
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def make(database: Database, job_id: str, payload: str) -> None:
+    """Store what is told of a job's end, where it is not made yet."""
+    mine = (delivery.c.job_id == job_id) & _PENDING & delivery.c.payload.is_(None)
+    statement = update(delivery).where(mine).values(payload=payload)
+    database.write(lambda connection: connection.execute(statement))
+
+
+class Targets(msgspec.Struct, frozen=True):
+    """Some targets that have a delivery due, and behind which the others are; empty: these were the last."""
+
+    due: list[str]
+    last: str
+
+
+def due_targets(database: Database, *, after: str = "") -> Targets:
+    """Return which of the next targets behind this one have a delivery due.
+
+    However many deliveries one target has, it is one step of an index to the next: none can hide the others.
+    """
+    if not database.read(lambda connection: connection.execute(_ANY_DUE).first()):
+        return Targets([], "")
+    rows = database.read(lambda connection: connection.execute(_heads(after)).all())
+    return Targets([row.target for row in rows if row.due], rows[-1].target if len(rows) == MOST_TARGETS else "")
+
+
+_ANY_DUE = select(delivery.c.id).where(_PENDING, delivery.c.due_at <= now()).limit(1)
+
+
+def _heads(after: str) -> Select[Any]:
+    first = select(func.min(delivery.c.target).label("target"), literal(1).label("number"))
+    heads = first.where(_PENDING, delivery.c.target > after).cte("heads", recursive=True)
+    following = select(func.min(delivery.c.target)).where(_PENDING, delivery.c.target > heads.c.target)
+    heads = heads.union_all(
+        select(cast(following.scalar_subquery(), String(64)), heads.c.number + 1).where(
+            heads.c.target.is_not(None), heads.c.number < MOST_TARGETS
+        )
+    )
+    due = exists().where(_PENDING, delivery.c.target == heads.c.target, delivery.c.due_at <= now())
+    return (
+        select(heads.c.target, due.correlate(heads).label("due"))
+        .where(heads.c.target.is_not(None))
+        .order_by(heads.c.target)
+    )
+
+
+def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float) -> list[Taken]:
+    """Take up to so many due deliveries of each target; nobody else takes them before the lease is over.
+
+    Those of a webhook that is disabled, or removed, are given up, a batch of them.
+    """
+
+    def work(connection: Connection) -> list[Taken]:
+        servers = _servers(connection, wanted)
+        ids = list[str]()
+        for target, most in sorted(wanted.items()):
+            if target in servers or target.startswith(CALLBACKS):
+                ids += connection.execute(_due(target).limit(most).with_for_update(skip_locked=True)).scalars()
+            else:
+                _give_up(connection, target)
+        if not ids:
+            return []
+        change = {"attempt": delivery.c.attempt + 1, "due_at": clock(lease_seconds)}
+        rows = connection.execute(update(delivery).where(delivery.c.id.in_(ids)).values(change).returning(delivery))
+        taken = rows.all()
+        secrets = _callback_secrets(connection, {row.tenant for row in taken if row.webhook_id is None})
+        return [_taken(row, *(servers.get(row.target) or (row.url, secrets[row.tenant]))) for row in taken]
+
+    return database.write(work)
+
+
+def _due(target: str) -> Select[Any]:
+    due = _PENDING & (delivery.c.target == target) & (delivery.c.due_at <= now())
+    return select(delivery.c.id).where(due).order_by(delivery.c.due_at)
+
+
+def _servers(connection: Connection, targets: Mapping[str, int]) -> dict[str, tuple[str, Secrets]]:
+    enabled = webhook.c.id.in_(list(targets)) & webhook.c.disabled_at.is_(None)
+    rows = connection.execute(select(webhook, clock().label("now")).where(enabled))
+    return {row.id: (row.url, as_secrets(row)) for row in rows}
+
+
+def _callback_secrets(connection: Connection, tenants: set[str]) -> dict[str, Secrets]:
+    if not tenants:
+        return {}
+    statement = select(callback_secret, clock().label("now")).where(callback_secret.c.tenant.in_(tenants))
+    found = {row.tenant: as_secrets(row) for row in connection.execute(statement)}
+    if missing := tenants - found.keys():
+        add_callback_secrets(connection, missing)
+        found = {row.tenant: as_secrets(row) for row in connection.execute(statement)}
+    return found
+
+
+def _give_up(connection: Connection, target: str) -> None:
+    some = _due(target).limit(BATCH).with_for_update(skip_locked=True).cte("some")
+    change = {"state": DeliveryState.FAILED, "finished_at": clock()}
+    connection.execute(update(delivery).where(delivery.c.id.in_(select(some.c.id))).values(change))
+
+
+def _taken(row: Row[Any], url: str, secrets: Secrets) -> Taken:
+    return Taken(
+        id=row.id,
+        attempt=row.attempt,
+        failures=row.failures,
+        target=row.target,
+        tenant=row.tenant,
+        job_id=row.job_id,
+        event=EventType(row.event),
+        payload=row.payload,
+        url=url,
+        secrets=secrets,
+    )
+
+
+def settle(
+    database: Database,
+    taken: Taken,
+    made: Try,
+    state: DeliveryState,
+    *,
+    payload: str | None,
+    retry_seconds: float = 0.0,
+    disable: bool = False,
+) -> bool:
+    """Note how an attempt to deliver ended; returns whether it was this attempt's to say.
+
+    A delivery that stays pending is due again in `retry_seconds`. With `disable` its webhook gets no further ones.
+    """
+    mine = (delivery.c.id == taken.id) & (delivery.c.attempt == taken.attempt) & _PENDING
+
+    def work(connection: Connection) -> bool:
+        row = connection.execute(select(delivery.c.tries).where(mine).with_for_update()).one_or_none()
+        if row is None:
+            return False
+        tries = [*_tries(row), made][-MOST_TRIES_KEPT:]
+        change: dict[str, Any] = {
+            "state": state,
+            "tries": msgspec.json.encode(tries).decode(),
+            "payload": payload,
+            "failures": delivery.c.failures + (state is not DeliveryState.DELIVERED),
+        }
+        if state is DeliveryState.PENDING:
+            change["due_at"] = clock(retry_seconds)
+        else:
+            change["finished_at"] = clock()
+        connection.execute(update(delivery).where(mine).values(change))
+        if disable:
+            told = and_(webhook.c.id == taken.target, webhook.c.disabled_at.is_(None))
+            gone = {"disabled_at": clock(), "version": webhook.c.version + 1}
+            connection.execute(update(webhook).where(told).values(gone))
+        return True
+
+    return database.write(work)
+
+
+class WantedDeliveries(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries are listed: those of which all of this holds."""
+
+    webhook_id: str | None  # None: callbacks
+    tenant: str = ""
+    state: DeliveryState | None = None
+    job_id: str | None = None
+
+
+def page(database: Database, wanted: WantedDeliveries, *, size: int, older_than: str | None = None) -> list[Delivery]:
+    """Return up to `size` deliveries, the newest first, that are older than the one of this id."""
+    conditions = [delivery.c.tenant == wanted.tenant, delivery.c.webhook_id == wanted.webhook_id]
+    if wanted.state is not None:
+        conditions.append(delivery.c.state == wanted.state)
+    if wanted.job_id is not None:
+        conditions.append(delivery.c.job_id == wanted.job_id)
+    if older_than is not None:
+        conditions.append(delivery.c.id < older_than)
+    statement = select(delivery).where(*conditions).order_by(delivery.c.id.desc()).limit(size)
+    return database.read(lambda connection: [_as_delivery(row) for row in connection.execute(statement)])
+
+
+def replay(database: Database, delivery_id: str, *, webhook_id: str | None, tenant: str = "") -> Delivery | None:
+    """Let a delivery be made once more, whatever came of it; None when the tenant's webhook has none of that id."""
+    mine = (delivery.c.id == delivery_id) & (delivery.c.tenant == tenant) & (delivery.c.webhook_id == webhook_id)
+    change = {"state": DeliveryState.PENDING, "failures": 0, "due_at": clock(), "finished_at": None}
+    statement = update(delivery).where(mine).values(change).returning(delivery)
+    row = database.write(lambda connection: connection.execute(statement).one_or_none())
+    return _as_delivery(row) if row else None
+
+
+def forget(database: Database, *, days: float) -> int:
+    """Remove deliveries that ended and are older, a batch of them; returns how many."""
+    # A moment that is known is turned into an id, which there is an index of; ids begin with the time.
+    moment = database.read(lambda connection: connection.execute(select(now())).scalar_one())
+    oldest = f"{max(0, int((moment.timestamp() - days * 86_400) * 1000)):012x}"
+    old = select(delivery.c.id).where(delivery.c.id < oldest, ~_PENDING).order_by(delivery.c.id).limit(BATCH)
+    if not (ids := database.read(lambda connection: connection.execute(old).scalars().all())):
+        return 0
+    ended = delivery.c.id.in_(ids) & ~_PENDING
+    database.write(lambda connection: connection.execute(delete(delivery).where(ended)))
+    return len(ids)
+
+
+def _tries(row: Row[Any]) -> list[Try]:
+    return msgspec.json.decode(row.tries, type=list[Try])
+
+
+def _as_delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        id=row.id,
+        webhook_id=row.webhook_id,
+        url=row.url,
+        job_id=row.job_id,
+        event=EventType(row.event),
+        state=DeliveryState(row.state),
+        attempt=row.attempt,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        finished_at=row.finished_at,
+        tries=_tries(row),
+    )
