@@ -421,7 +421,7 @@ def test_names_are_looked_up_on_few_threads_however_long_it_takes(monkeypatch: p
 
 @pytest.mark.parametrize("text", ["127.0.0.1/8", "localhost", "10.0.0.0/33", "*"])
 def test_what_is_no_network_is_not_taken_for_one(text: str) -> None:
-    with pytest.raises(ValueError, match="network|IPv4|bits|permitted"):
+    with pytest.raises(ValueError, match=r"network|IPv4|bits|permitted"):
         networks(text)
 
 

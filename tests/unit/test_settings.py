@@ -89,6 +89,18 @@ def test_no_limit_that_the_operator_sets_is_endless() -> None:
         load(ApiSettings, {"OFFLOAD_MAX_TIMEOUT_SECONDS": "inf"})
 
 
+@pytest.mark.parametrize("value", ["localhost", "10.0.0.1/8", "10.0.0.0/8;127.0.0.0/8"])
+def test_networks_that_are_none_are_named(value: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"OFFLOAD_OUTBOUND_NETWORKS is '{value}'"):
+        load(ApiSettings, {"OFFLOAD_OUTBOUND_NETWORKS": value})
+
+
+def test_nothing_but_the_public_internet_is_called_unless_told_otherwise() -> None:
+    assert () == load(ApiSettings, {}).allowed_networks
+    allowed = load(ApiSettings, {"OFFLOAD_OUTBOUND_NETWORKS": "10.0.0.0/8, ::1/128"}).allowed_networks
+    assert ["10.0.0.0/8", "::1/128"] == [str(each) for each in allowed]
+
+
 def test_a_worker_takes_every_queue_with_slots_that_fit_its_work() -> None:
     slots = load(WorkerSettings, {}).slots_of_queues()
 

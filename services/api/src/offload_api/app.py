@@ -23,12 +23,13 @@ from offload_api.routes import (
     schema,
     submitting,
     tasks,
+    webhooks,
 )
 from offload_api.services import Services
 
 ROUTES = (
     *(submitting, jobs, schedules, output, events, tasks, files),
-    *(keys, audit, administration, health, schema, docs),
+    *(webhooks, keys, audit, administration, health, schema, docs),
 )
 
 

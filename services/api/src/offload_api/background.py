@@ -12,12 +12,13 @@ from offload_api.interruptions import make_up
 from offload_api.services import Services
 from offload_api.trail import FORGET_SECONDS
 from offload_shared.errors import StoreUnavailable
-from offload_shared.store import audits
+from offload_shared.store import audits, deliveries
 
 RELAY_SECONDS = 1.0
 SCHEDULE_SECONDS = 1.0
 #: Between two looks whether its keys are to be fetched again.
 ISSUER_SECONDS = 1.0
+DELIVER_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class Background:
         self._sweeper = services.sweeper
         self._collector = services.collector
         self._scheduler = services.scheduler
+        self._deliverer = services.deliverer
+        self._webhook_log_days = services.settings.webhook_log_days
         self._sweep_seconds = services.settings.sweep_seconds
         self._store = services.store
         self._trail = services.trail
@@ -43,6 +46,8 @@ class Background:
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._schedule, SCHEDULE_SECONDS)))
+        self._tasks.append(asyncio.create_task(_repeat(self._deliverer.step, DELIVER_SECONDS)))
+        self._tasks.append(asyncio.create_task(_repeat(self._forget_deliveries, FORGET_SECONDS)))
         if self._trail is not None:
             self._tasks.append(asyncio.create_task(_repeat(self._trail.flush_in_time, 0)))
             self._tasks.append(asyncio.create_task(_repeat(self._forget_records, FORGET_SECONDS)))
@@ -60,6 +65,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._deliverer.end()
         if self._trail is not None:
             with suppress(StoreUnavailable):
                 await self._trail.flush()
@@ -73,6 +79,10 @@ class Background:
 
     async def _forget_records(self) -> None:
         while await self._store.scan(audits.forget, days=self._audit_days):
+            pass
+
+    async def _forget_deliveries(self) -> None:
+        while await self._store.scan(deliveries.forget, days=self._webhook_log_days):
             pass
 
     async def _collect(self) -> None:

@@ -40,12 +40,14 @@ async def read_json(request: AnyRequest, *, limit_bytes: int, media_types: tuple
     return b"".join([chunk async for chunk in chunks(request, limit_bytes=limit_bytes)])
 
 
-async def read_as(request: AnyRequest, kind: type[Body], *, limit_bytes: int) -> Body:
+async def read_as(
+    request: AnyRequest, kind: type[Body], *, limit_bytes: int, media_types: tuple[str, ...] = JSON_TYPES
+) -> Body:
     """Return a JSON body as a `kind`; no body at all is an empty object. Raises `Problem` 400, 413, 415 or 422."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         body = b"{}"
     else:
-        body = await read_json(request, limit_bytes=limit_bytes)
+        body = await read_json(request, limit_bytes=limit_bytes, media_types=media_types)
     strictness.require_sound(body)
     try:
         value = msgspec.json.decode(body)

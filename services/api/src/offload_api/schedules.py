@@ -121,6 +121,8 @@ class Schedules:
         except msgspec.ValidationError:
             errors = job_errors(parsed(body), self.kinds)
             raise (unknown_task() if errors is None else invalid(errors)) from None
+        if refused := list(self._submissions.bad_callback(options)):
+            raise invalid(refused)
         return self._submissions.new_job(
             options,
             tenant=schedule.tenant,
@@ -133,11 +135,12 @@ class Schedules:
     def _decoded(self, body: bytes) -> Any:
         strictness.require_sound(body)
         try:
-            decoded = self._decoder.decode(body)
+            decoded: Any = self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
             decoded = once_more(body, self._body, self._refusal)
         strictness.require_printable(body)
-        if errors := list(_bad_times(decoded)):
+        bad_callback = self._submissions.bad_callback(decoded.job)
+        if errors := [*_bad_times(decoded), *(FieldError(f"/job{each.pointer}", each.detail) for each in bad_callback)]:
             raise invalid(errors)
         return decoded
 

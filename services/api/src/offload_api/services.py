@@ -9,6 +9,7 @@ from offload_api.access import Identify, anybody
 from offload_api.additions import Additions
 from offload_api.cached import Cached
 from offload_api.collecting import Collector
+from offload_api.deliverer import Deliverer
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
@@ -25,6 +26,7 @@ from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import NewJob
 from offload_shared.keys import ApiKey
+from offload_shared.outbound import Outbound
 from offload_shared.store import api_keys, audits, jobs, queues, rates
 from offload_shared.store.audits import AuditRecord
 from offload_shared.store.database import Database
@@ -54,6 +56,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     submissions: Submissions
     schedules: Schedules
     scheduler: Scheduler
+    deliverer: Deliverer
     additions: Additions
     watch: JobWatch
     streams: Streams
@@ -117,6 +120,7 @@ def assemble(
     if settings.takes_tokens:
         refresh_issuer, identify = _tokens(settings, keyring)
     relay = Relay(store, publisher) if publisher else None
+    deliverer = Deliverer(store, Outbound(submissions.guard).post, settings)
     streams = Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client)
     names = frozenset(task.queue for task in tasks.values())
     metrics = ApiMetrics(tasks)
@@ -133,6 +137,7 @@ def assemble(
         submissions=submissions,
         schedules=schedules,
         scheduler=Scheduler(database, schedules, max_queued=settings.max_queued),
+        deliverer=deliverer,
         additions=additions,
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,

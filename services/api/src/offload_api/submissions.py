@@ -17,9 +17,11 @@ from offload_api import strictness
 from offload_api.problems import FieldError, Problem, invalid, malformed
 from offload_api.settings import ApiSettings
 from offload_api.validation import MOST_ERRORS, field_errors, whole_numbers
+from offload_shared.errors import AddressRefused
 from offload_shared.ids import new_id
 from offload_shared.job import NewJob
 from offload_shared.keys import DEFAULT_TENANT
+from offload_shared.outbound import LONGEST_URL, Guard
 from offload_shared.tasks.task import Task
 
 #: Between these every database, driver and time zone can hold a time.
@@ -33,6 +35,10 @@ MOST_IN_BATCH = 1000
 Limited = TypeVar("Limited", Task, NewJob)
 #: The body of a job of one task.
 Body = TypeVar("Body", bound="Options")
+
+#: Any that is text; whether a server may be called there the guard says.
+URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[\u0021-\u007e]+(?!\n)$"
+Url = Annotated[str, Meta(max_length=LONGEST_URL, pattern=URL_PATTERN)]
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=@-]*(?!\n)$")]
@@ -52,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(description="The job is kept so long once it has ended; without, until it is deleted."),
     ] = None
     tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS, description="Words of yours to find the job by.")] = []
+    callback_url: Annotated[Url | None, Meta(description="Told of the job's end, by a signed POST.")] = None
 
 
 class Submission(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +85,7 @@ class Submissions:
 
     def __init__(self, tasks: Mapping[str, Task], settings: ApiSettings) -> None:
         self._settings = settings
+        self.guard = Guard(settings.allowed_networks)
         #: Their limits within the operator's.
         self.tasks = {name: _within_bounds(task, settings) for name, task in tasks.items()}
         self.kinds = self.body_types(Submission, "Submit")
@@ -100,7 +108,7 @@ class Submissions:
         except (msgspec.DecodeError, RecursionError):
             submission = once_more(body, self.union, self._refusal)
         strictness.require_printable(body)
-        if errors := list(_contradictions(submission)):
+        if errors := [*_contradictions(submission), *self.bad_callback(submission)]:
             raise invalid(errors)
         return self._new_job(submission, idempotency_key, tenant)
 
@@ -118,7 +126,7 @@ class Submissions:
         if errors := [
             FieldError(f"/jobs/{index}{error.pointer}", error.detail)
             for index, each in enumerate(batch.jobs)
-            for error in _contradictions(each)
+            for error in (*_contradictions(each), *self.bad_callback(each))
         ]:
             raise invalid(errors[:MOST_ERRORS])
         made = [self._new_job(each, None, tenant) for each in batch.jobs]
@@ -128,6 +136,11 @@ class Submissions:
         whole = fingerprint(batch)
         # No client's own key has a line feed in it.
         return [replace(each, idempotency_key=f"{keys}\n{index}", fingerprint=whole) for index, each in enumerate(made)]
+
+    def bad_callback(self, options: Options) -> Iterator[FieldError]:
+        """Return what is wrong with who is to be told of a job's end, as far as that can be told without asking."""
+        if options.callback_url is not None:
+            yield from bad_url(self.guard, options.callback_url, "/callback_url")
 
     def renewed(self, new: NewJob) -> NewJob:
         """Return a job that repeats an earlier one as the task and the operator have it now; raises `Problem` 404."""
@@ -172,12 +185,21 @@ class Submissions:
             max_attempts=options.max_attempts or task.max_attempts,
             result_ttl_seconds=options.result_ttl_seconds,
             tags=tuple(dict.fromkeys(options.tags)),
+            callback_url=options.callback_url,
             **more,
         )
 
     def _refusal(self, value: Any) -> Problem:
         errors = job_errors(value, self.kinds)
         return unknown_task() if errors is None else invalid(errors)
+
+
+def bad_url(guard: Guard, url: str, pointer: str) -> Iterator[FieldError]:
+    """Return what is wrong with a client's URL, at this pointer."""
+    try:
+        guard.require_url(url)
+    except AddressRefused as error:
+        yield FieldError(pointer, str(error))
 
 
 def job_errors(value: Any, kinds: Mapping[str, type[Options]]) -> list[FieldError] | None:

@@ -113,6 +113,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str]
     parent_id: str | None
     schedule_id: str | None
+    callback_url: str | None
     result_ttl_seconds: float | None
     expires_at: datetime | None
     links: JobLinks
@@ -153,6 +154,7 @@ def job_view(job: Job) -> JobView:
         tags=list(job.tags),
         parent_id=job.parent_id,
         schedule_id=job.schedule_id,
+        callback_url=job.callback_url,
         result_ttl_seconds=job.result_ttl_seconds,
         expires_at=job.expires_at,
         links=_links(job),

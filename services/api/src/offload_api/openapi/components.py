@@ -13,11 +13,21 @@ from offload_api.routes.health import Liveness, Readiness
 from offload_api.routes.keys import KeyList, MadeKey, NewKey, Rotation
 from offload_api.routes.queues import QueueList, QueueView
 from offload_api.routes.tasks import TaskList, TaskView
+from offload_api.routes.webhooks import NewWebhook, WebhookPatch
 from offload_api.routes.workers import WorkerList
 from offload_api.schedule_views import ScheduleList, ScheduleView
 from offload_api.schedules import ScheduleBody, Schedules
 from offload_api.submissions import Options, Submissions
 from offload_api.views import JobBatch, JobList, JobView
+from offload_api.webhook_views import (
+    CallbackSecret,
+    DeliveryList,
+    DeliveryView,
+    JobEvent,
+    MadeWebhook,
+    WebhookList,
+    WebhookView,
+)
 from offload_shared.tasks.task import Task
 
 Schema = dict[str, Any]
@@ -29,9 +39,10 @@ _REFERENCE = re.compile(r'"\$ref":"#/components/schemas/([^"]+)"')
 
 ANSWERS = (
     *(ProblemDetails, JobView, JobList, JobBatch, ScheduleView, ScheduleList, FileView, TaskView, TaskList),
+    *(WebhookView, MadeWebhook, WebhookList, CallbackSecret, DeliveryView, DeliveryList, JobEvent),
     *(MadeKey, KeyList, AuditPage, QueueView, QueueList, WorkerList, Liveness, Readiness),
 )
-BODIES = (ScheduleBody, NewKey, Rotation)
+BODIES = (ScheduleBody, NewKey, Rotation, NewWebhook, WebhookPatch)
 
 
 def ref(name: str) -> Schema:

@@ -6,7 +6,7 @@ from typing import Any
 from offload_api.access import Need
 from offload_api.openapi.components import schemas
 from offload_api.openapi.links import linked
-from offload_api.openapi.operations import HEADERS, PATHS, TEXT
+from offload_api.openapi.operations import HEADERS, PATHS, TEXT, WEBHOOKS
 from offload_api.openapi.security import schemes, secured
 from offload_api.services import Services
 
@@ -21,6 +21,7 @@ as problem details.
 TAGS = {
     "jobs": "Submit work and follow it.",
     "schedules": "Submit work again and again.",
+    "webhooks": "Be told when jobs end, and see what became of it.",
     "files": "What jobs read and leave behind.",
     "tasks": "What can be submitted.",
     "keys": "Who may do what, and who did.",
@@ -37,6 +38,7 @@ def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) 
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": secured(linked(PATHS), needed, services.settings),
+        "webhooks": WEBHOOKS,
         "components": {
             "securitySchemes": schemes(services.settings),
             "schemas": schemas(services.submissions, services.schedules, services.tasks),

@@ -63,6 +63,23 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Schema]] = {
         **link("deleteSchedule", "Its end.", schedule_id=_SCHEDULE),
     },
     ("changeSchedule", "200"): link("getSchedule", "The schedule.", schedule_id=_SCHEDULE),
+    ("createWebhook", "201"): {
+        **link("getWebhook", "The webhook.", webhook_id="$response.body#/id"),
+        **link("changeWebhook", "Another address, other events; or a pause.", webhook_id="$response.body#/id"),
+        **link("rotateWebhook", "Another secret for it.", webhook_id="$response.body#/id"),
+        **link("listDeliveries", "What became of what was sent to it.", webhook_id="$response.body#/id"),
+        **link("deleteWebhook", "Its end.", webhook_id="$response.body#/id"),
+    },
+    ("listWebhooks", "200"): _next("listWebhooks"),
+    ("listDeliveries", "200"): {
+        **_next("listDeliveries"),
+        **link(
+            "replayDelivery",
+            "One of them once more.",
+            webhook_id="$request.path.webhook_id",
+            delivery_id="$response.body#/deliveries/0/id",
+        ),
+    },
     ("createKey", "201"): {
         **link("rotateKey", "Another secret for it.", key_id="$response.body#/id"),
         **link("revokeKey", "Its end.", key_id="$response.body#/id"),

@@ -12,6 +12,7 @@ from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.schedules import NAME_PATTERN as SCHEDULE_NAME_PATTERN
 from offload_api.views import ShownState
 from offload_shared.store.audits import SUBJECT_PATTERN, TARGET_PATTERN
+from offload_shared.webhook import CALLBACKS, DeliveryState, EventType
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -93,6 +94,19 @@ BY_SUBJECT = parameter(
     "subject", "query", {"type": "string", "pattern": SUBJECT_PATTERN}, "Only what was asked for by this one's tokens."
 )
 TARGET = parameter("target", "query", {"type": "string", "pattern": TARGET_PATTERN}, "Only what was about this.")
+WEBHOOK_ID = parameter("webhook_id", "path", ID, "A webhook's id.")
+#: Also of those that have none.
+WEBHOOK = parameter(
+    "webhook_id",
+    "path",
+    {"type": "string", "pattern": f"^([0-9a-f]{{32}}|{CALLBACKS})$"},
+    f"A webhook's id, or `{CALLBACKS}`.",
+)
+DELIVERY_ID = parameter("delivery_id", "path", ID, "A delivery's id.")
+DELIVERY_STATE = parameter(
+    "state", "query", {"enum": [each.value for each in DeliveryState]}, "Only deliveries in this state."
+)
+OF_JOB = parameter("job_id", "query", ID, "Only deliveries that tell of this job.")
 FILE_ID = parameter("file_id", "path", ID, "An uploaded file's id.")
 ATTEMPT = parameter("attempt", "query", COUNT, "Which attempt's; 0: the latest.")
 AFTER = parameter("after", "query", COUNT, "Send what came after so many bytes: the last answer's Offload-Output-End.")
@@ -126,6 +140,10 @@ SCHEDULE_EXAMPLE = {
         }
     }
 }
+WEBHOOK_EXAMPLE = {
+    "failures": {"value": {"url": "https://hooks.example/offload", "events": ["job.failed"], "name": "failures"}}
+}
+WEBHOOK_PATCH_EXAMPLE = {"disable": {"value": {"enabled": False}}}
 PATCH_EXAMPLE = {"pause": {"value": {"paused": True}}}
 
 
@@ -185,6 +203,7 @@ def whole_or_part(description: str, *headers: str) -> Schema:
 
 _JOB = ref("JobView")
 _SCHEDULE = ref("ScheduleView")
+_WEBHOOK = ref("WebhookView")
 _FILE = {
     200: whole_or_part("The whole file.", *FILE_HEADERS),
     206: whole_or_part("The range that was asked for.", *FILE_HEADERS, "Content-Range"),
@@ -363,6 +382,107 @@ PATHS: dict[str, dict[str, Any]] = {
             parameters=(SCHEDULE_ID,),
         ),
     },
+    "/v1/webhooks": {
+        "post": operation(
+            "createWebhook",
+            "webhooks",
+            "Let a server be told when jobs of your tenant end. Its secret is answered this one time.",
+            {
+                201: answer("The webhook, with its secret.", ref("MadeWebhook"), "Location"),
+                409: answer("There are as many as are kept.", ref("ProblemDetails"), media_type=PROBLEM),
+            },
+            *(400, 408, 413, 415, 422, 503),
+            body={JSON: {"schema": ref("NewWebhook"), "examples": WEBHOOK_EXAMPLE}},
+        ),
+        **readable(
+            operation(
+                "listWebhooks",
+                "webhooks",
+                "List webhooks, the newest first, without their secrets.",
+                {200: answer("A page of webhooks.", ref("WebhookList"), "Link")},
+                *(400, 503),
+                parameters=(PAGE_SIZE, PAGE_TOKEN),
+            )
+        ),
+    },
+    "/v1/webhooks/{webhook_id}": {
+        **readable(
+            operation(
+                "getWebhook",
+                "webhooks",
+                "Look at a webhook.",
+                {200: answer("The webhook, without its secret.", _WEBHOOK, "ETag"), 304: unchanged("ETag")},
+                *(404, 503),
+                parameters=(WEBHOOK_ID, IF_NONE_MATCH),
+            )
+        ),
+        "patch": operation(
+            "changeWebhook",
+            "webhooks",
+            "Change a webhook by a JSON merge patch (RFC 7396): also to disable it, and to enable it again.",
+            {200: answer("The webhook as it is now.", _WEBHOOK, "ETag")},
+            *(400, 404, 408, 413, 415, 422, 503),
+            parameters=(WEBHOOK_ID,),
+            body={
+                each: {"schema": ref("WebhookPatch"), "examples": WEBHOOK_PATCH_EXAMPLE} for each in MERGE_PATCH_TYPES
+            },
+            body_required=False,
+        ),
+        "delete": operation(
+            "deleteWebhook",
+            "webhooks",
+            "Remove a webhook. What is on its way to it is given up.",
+            {204: answer("It is gone.", None)},
+            *(404, 503),
+            parameters=(WEBHOOK_ID,),
+        ),
+    },
+    "/v1/webhooks/{webhook_id}/rotate": {
+        "post": operation(
+            "rotateWebhook",
+            "webhooks",
+            "Give a webhook another secret. For a while, what is sent is signed with the present one as well.",
+            {200: answer("The webhook, with its new secret.", ref("MadeWebhook"))},
+            *(400, 404, 408, 413, 415, 422, 503),
+            parameters=(WEBHOOK_ID,),
+            body={JSON: {"schema": ref("Rotation")}},
+            body_required=False,
+        ),
+    },
+    f"/v1/webhooks/{CALLBACKS}/rotate": {
+        "post": operation(
+            "rotateCallbacks",
+            "webhooks",
+            "Give your tenant another secret for what is sent to the callback_url of jobs, or its first.",
+            {200: answer("The secret.", ref("CallbackSecret"))},
+            *(400, 408, 413, 415, 422, 503),
+            body={JSON: {"schema": ref("Rotation")}},
+            body_required=False,
+        ),
+    },
+    "/v1/webhooks/{webhook_id}/deliveries": readable(
+        operation(
+            "listDeliveries",
+            "webhooks",
+            "List what was sent to a webhook, or to the callback_url of jobs, and what came of it; the newest first.",
+            {200: answer("A page of deliveries.", ref("DeliveryList"), "Link")},
+            *(400, 404, 503),
+            parameters=(WEBHOOK, DELIVERY_STATE, OF_JOB, PAGE_SIZE, PAGE_TOKEN),
+        )
+    ),
+    "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay": {
+        "post": operation(
+            "replayDelivery",
+            "webhooks",
+            "Let an event be delivered once more, whatever came of it before.",
+            {
+                202: answer("It is on its way.", ref("DeliveryView")),
+                409: answer("The webhook is disabled.", ref("ProblemDetails"), media_type=PROBLEM),
+            },
+            *(404, 503),
+            parameters=(WEBHOOK, DELIVERY_ID),
+        ),
+    },
     "/v1/files": {
         "post": operation(
             "uploadFile",
@@ -516,4 +636,27 @@ PATHS: dict[str, dict[str, Any]] = {
             },
         )
     ),
+}
+
+
+#: What is sent to the servers of clients.
+WEBHOOKS: dict[str, dict[str, Any]] = {
+    event.value: {
+        "post": {
+            "tags": ["webhooks"],
+            "summary": f"A job has {event.value.partition('.')[2].replace('cancelled', 'been cancelled')}.",
+            "description": "Signed as Standard Webhooks says. Answer 2xx once it is yours; repeats have the same id.",
+            "parameters": [
+                parameter("webhook-id", "header", TEXT, "Names the event: the same on each attempt."),
+                parameter("webhook-timestamp", "header", TEXT, "Of the attempt, in seconds since the epoch."),
+                parameter("webhook-signature", "header", TEXT, "`v1,` and an HMAC-SHA256; one for each secret."),
+            ],
+            "requestBody": {"required": True, "content": {JSON: {"schema": ref("JobEvent")}}},
+            "responses": {
+                "2XX": {"description": "It was taken."},
+                "410": {"description": "Nothing more is to be sent: the webhook is disabled."},
+            },
+        }
+    }
+    for event in EventType
 }

@@ -111,7 +111,11 @@ def _no_result(job: Job, headers: dict[str, str]) -> Problem:
 @delete("/{job_id:str}", status_code=HTTPStatus.NO_CONTENT, opt=needs(Scope.CANCEL))
 async def remove(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> None:
     """Remove a job that has ended; its files go soon after it."""
-    answer = await services.store.run(deletion.delete_job, require_id(job_id, "job"), tenant=request.auth.tenant)
+    tenant = request.auth.tenant
+    answer = await services.store.run(deletion.delete_job, require_id(job_id, "job"), tenant=tenant)
+    if answer is DeleteAnswer.NOT_TOLD:
+        await services.deliverer.make(job_id, tenant)
+        answer = await services.store.run(deletion.delete_job, job_id, tenant=tenant)
     if answer is DeleteAnswer.NOT_FOUND:
         raise await missing_job(services, request.auth, job_id)
     if answer is DeleteAnswer.NOT_FINAL:

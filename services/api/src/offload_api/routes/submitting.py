@@ -167,6 +167,7 @@ def _job_as_added(new: NewJob, added: Added) -> Job:
         parent_id=new.parent_id,
         result_ttl_seconds=new.result_ttl_seconds,
         schedule_id=new.schedule_id,
+        callback_url=new.callback_url,
     )
 
 
