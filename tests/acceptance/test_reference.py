@@ -100,12 +100,21 @@ def a_trained_model(shell: Shell) -> None:
     assert "succeeded" == shell.stack.ended(shell.variables["ID"])["state"]
 
 
+def a_webhook_that_was_told(shell: Shell) -> None:
+    webhook = shell.stack.ask("POST", "/v1/webhooks", json={"url": "https://hooks.example/offload"}).json()["id"]
+    an_ended_job(shell)
+    log = f"/v1/webhooks/{webhook}/deliveries"
+    [delivery] = until(lambda: shell.stack.ask("GET", log).json()["deliveries"], "a delivery")
+    shell.variables |= {"WEBHOOK_ID": webhook, "DELIVERY_ID": delivery["id"]}
+
+
 #: What the reader of a section has done before, where an ended job in `$ID` is not it.
 GIVEN: dict[str, Callable[[Shell], None]] = {
     "List jobs": a_page_of_failed_jobs,
     "Cancel a job": a_waiting_job,
     "Tokens": an_issuer_of_tokens,
     "Files": a_trained_model,
+    "Webhooks": a_webhook_that_was_told,
 }
 
 

@@ -146,6 +146,8 @@ class Deliverer:
             await self._attempt(taken)
         except StoreUnavailable as error:
             _log.warning("what came of delivery %s is not stored, so it is made again: %s", taken.id, error)
+        except Exception:  # noqa: BLE001 - nobody else would say so; its lease is over some time
+            _log.exception("what came of delivery %s is not stored", taken.id)
         finally:
             self._of_target[taken.target] -= 1
             if not self._of_target[taken.target]:

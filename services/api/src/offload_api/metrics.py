@@ -18,6 +18,8 @@ from offload_shared.store.queues import QueueStatus
 
 #: Seconds, up to the longest that a client may ask to wait.
 ANSWER_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: Of an attempt to deliver a webhook.
+OUTCOMES = ("delivered", "retried", "failed")
 #: The route of a request for which there is none: what its client has made up is in no label.
 NO_ROUTE = ("other", "none")
 
@@ -46,6 +48,7 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     store_timeouts: int  # calls that nobody has waited for any longer
     streams: int  # of events
     publisher: PublisherState | None
+    deliveries: dict[str, int] = {}  # of webhooks: attempts, by what came of them
 
 
 class ApiMetrics:
@@ -126,6 +129,10 @@ def _of_process(now: ProcessState) -> Iterator[Metric]:
     yield GaugeMetricFamily("offload_store_calls", "Calls of the store that are waited for.", now.store_calls)
     late = "Calls of the store that were given up, as no answer came in time."
     yield CounterMetricFamily("offload_store_timeouts", late, now.store_timeouts)
+    attempts = CounterMetricFamily("offload_webhook_attempts", "Attempts to deliver webhooks.", labels=["outcome"])
+    for outcome in OUTCOMES:
+        attempts.add_metric([outcome], now.deliveries.get(outcome, 0))
+    yield attempts
     yield GaugeMetricFamily("offload_event_streams", "Open streams of events.", now.streams)
     if now.publisher is None:
         return

@@ -124,7 +124,7 @@ def assemble(
     streams = Streams(most=settings.max_streams, most_of_client=settings.max_streams_per_client)
     names = frozenset(task.queue for task in tasks.values())
     metrics = ApiMetrics(tasks)
-    metrics.watch(lambda: _state(store, streams, publisher, relay))
+    metrics.watch(lambda: _state(store, streams, publisher, relay, deliverer))
     return Services(
         settings=settings,
         tasks=submissions.tasks,
@@ -164,7 +164,9 @@ def _tokens(settings: ApiSettings, keyring: Keyring) -> tuple[Step, Identify]:
     return issuer.step, Authentication(keyring, tokens).identify if settings.takes_keys else tokens.identify
 
 
-def _state(store: Store, streams: Streams, publisher: Publisher | None, relay: Relay | None) -> ProcessState:
+def _state(
+    store: Store, streams: Streams, publisher: Publisher | None, relay: Relay | None, deliverer: Deliverer
+) -> ProcessState:
     return ProcessState(
         store_connections=store.database.connections,
         store_connections_in_use=store.database.connections_in_use,
@@ -172,6 +174,7 @@ def _state(store: Store, streams: Streams, publisher: Publisher | None, relay: R
         store_timeouts=store.timeouts,
         streams=streams.open,
         publisher=_publisher_state(publisher, relay) if publisher and relay else None,
+        deliveries=dict(deliverer.outcomes),
     )
 
 

@@ -244,7 +244,7 @@ def settle(
             "state": state,
             "tries": msgspec.json.encode(tries).decode(),
             "payload": payload,
-            "failures": delivery.c.failures + (state is not DeliveryState.DELIVERED),
+            "failures": delivery.c.failures + int(state is not DeliveryState.DELIVERED),
         }
         if state is DeliveryState.PENDING:
             change["due_at"] = clock(retry_seconds)
