@@ -57,7 +57,12 @@ def owned(api: Api, mine: Headers) -> dict[str, str]:
     uploaded = api.http.post("/v1/files", content=b"secret", headers=mine).json()["id"]
     schedule = {"job": ECHO, "cron": "0 0 1 1 *", "name": "secret"}
     scheduled = api.http.post("/v1/schedules", json=schedule, headers=mine).json()["id"]
+    # Nobody has this name: the delivery stays, to be tried again.
+    hook = api.http.post("/v1/webhooks", json={"url": "https://hooks.invalid/"}, headers=mine).json()["id"]
+    api.succeed(str(submit(api, mine).json()["id"]))
+    log = api.http.get(f"/v1/webhooks/{hook}/deliveries", headers=mine).json()["deliveries"]
     ids = {"job_id": job_id, "file_id": uploaded, "key_id": key.id, "schedule_id": scheduled}
+    ids |= {"webhook_id": hook, "delivery_id": log[0]["id"]}
     return {**ids, "name": "note.txt"}
 
 

@@ -17,7 +17,8 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 #: Times may lie out of the years that every database can hold, or one before the other; and a task's rule between the
 #: fields of its payload points at the payload.
-RELATED_FIELDS = ("/run_at", "/deadline", "/payload")
+#: And whether a server may be called where a URL leads, no schema says.
+RELATED_FIELDS = ("/run_at", "/deadline", "/payload", "/callback_url")
 
 
 def _key_of_another_body(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
@@ -34,6 +35,12 @@ def _times_that_never_come(case: Case[Any], response: Response, problem: dict[st
     # What a cron expression and a time zone can be is said in words.
     errors = problem.get("errors", [])
     return bool(errors) and all(error["pointer"] in ("/cron", "/timezone") for error in errors)
+
+
+def _url_that_leads_nowhere(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
+    # Into the operator's own network, to no port that there is.
+    errors = problem.get("errors", [])
+    return bool(errors) and all(error["pointer"] == "/url" for error in errors)
 
 
 def _of_no_sound_whole(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
@@ -72,6 +79,8 @@ MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool
     "retryJob": (_key_of_another_body,),
     "addSchedule": (_key_of_another_body, _fields_that_do_not_go_together, _times_that_never_come),
     "changeSchedule": (_of_no_sound_whole,),
+    **dict.fromkeys(("createWebhook", "changeWebhook"), (_url_that_leads_nowhere,)),
+    **dict.fromkeys(("listWebhooks", "headListWebhooks", "listDeliveries", "headListDeliveries"), (_token_of_no_list,)),
     **dict.fromkeys(("listSchedules", "headListSchedules"), (_token_of_no_list,)),
     **dict.fromkeys(("listKeys", "headListKeys", "listAudit", "headListAudit"), (_token_of_no_list,)),
     "listJobs": (_token_of_no_list, _outside_of_the_calendar),

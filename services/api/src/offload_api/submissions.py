@@ -36,8 +36,8 @@ Limited = TypeVar("Limited", Task, NewJob)
 #: The body of a job of one task.
 Body = TypeVar("Body", bound="Options")
 
-#: Any that is text; whether a server may be called there the guard says.
-URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[\u0021-\u007e]+(?!\n)$"
+#: What may lead to a server; whether it does, and may be called, the guard says.
+URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+([/?#][\u0021-\u007e]*)?(?!\n)$"
 Url = Annotated[str, Meta(max_length=LONGEST_URL, pattern=URL_PATTERN)]
 
 Moment = Annotated[datetime, Meta(tz=True)]
