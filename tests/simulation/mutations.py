@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, select
 from offload_api.relay import Relay
 from offload_shared.errors import CommitUnknown
 from offload_shared.job import JobState
-from offload_shared.store import endings, hints, jobs, leases
+from offload_shared.store import deliveries, endings, hints, jobs, leases
 from offload_shared.store.jobs import Added
 from offload_shared.store.schema import job
 from offload_shared.store.sweeper import Sweeper
@@ -137,11 +137,13 @@ def _finish_whatever_the_answer(database: Any, *arguments: Any) -> Any:
 
 def _lock_any_attempt(connection: Connection, job_id: str, _attempt: int) -> Any:
     runs = (job.c.id == job_id) & (job.c.state == JobState.RUNNING)
-    return connection.execute(select(job).where(runs)).one_or_none()
+    return connection.execute(select(job, deliveries.heard()).where(runs)).one_or_none()
 
 
 def _lock_in_any_state(connection: Connection, job_id: str, attempt: int) -> Any:
-    return connection.execute(select(job).where(job.c.id == job_id, job.c.attempt == attempt)).one_or_none()
+    return connection.execute(
+        select(job, deliveries.heard()).where(job.c.id == job_id, job.c.attempt == attempt)
+    ).one_or_none()
 
 
 def _decide_as_if(**changes: Any) -> Callable[[Any, Any], Any]:
