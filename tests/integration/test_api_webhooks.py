@@ -20,7 +20,7 @@ from tests.receiver import Receiver, receiving
 from tests.servers.ports import free_ports
 
 #: Servers of the tests are on this machine; and nobody waits for long.
-SETTINGS = {"outbound_networks": "127.0.0.0/8", "webhook_retry_seconds": "0.1", "webhook_timeout_seconds": "5"}
+SETTINGS = {"outbound_networks": "127.0.0.0/8", "webhook_retry_seconds": "0.1", "webhook_timeout_seconds": "60"}
 
 
 @pytest.fixture(scope="module", params=STORES)

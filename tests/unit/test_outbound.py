@@ -269,6 +269,12 @@ def test_tls_and_the_host_header_keep_to_the_name() -> None:
     assert b"{}" == body
 
 
+def test_whom_tls_leads_to_has_to_prove_its_name() -> None:
+    context = httpcore2.default_ssl_context()  # which is taken unless a test brings its own
+
+    assert (True, ssl.CERT_REQUIRED) == (context.check_hostname, context.verify_mode)
+
+
 def test_the_host_header_of_an_address_of_ipv6_has_brackets() -> None:
     network = Network()
 

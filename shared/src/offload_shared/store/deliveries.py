@@ -243,9 +243,10 @@ def settle(
         change: dict[str, Any] = {
             "state": state,
             "tries": msgspec.json.encode(tries).decode(),
-            "payload": payload,
             "failures": delivery.c.failures + int(state is not DeliveryState.DELIVERED),
         }
+        if payload is not None:
+            change["payload"] = payload
         if state is DeliveryState.PENDING:
             change["due_at"] = clock(retry_seconds)
         else:

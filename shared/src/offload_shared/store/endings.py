@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
 from offload_shared.store import deliveries
@@ -74,8 +74,15 @@ def _backoff_seconds(times: int) -> float:
 
 def lock_running(connection: Connection, job_id: str, attempt_number: int) -> Row[Any] | None:
     """Return the job's row, locked, when this very attempt still runs; None fences whoever asks."""
-    mine = (job.c.id == job_id) & (job.c.attempt == attempt_number) & (job.c.state == JobState.RUNNING)
-    return connection.execute(select(job, deliveries.heard()).where(mine).with_for_update(of=job)).one_or_none()
+    return connection.execute(_LOCKED, {"asked": job_id, "number": attempt_number}).one_or_none()
+
+
+# Made once: to put it together takes longer than the database has to do for it.
+_LOCKED = (
+    select(job, deliveries.heard())
+    .where(job.c.id == bindparam("asked"), job.c.attempt == bindparam("number"), job.c.state == JobState.RUNNING)
+    .with_for_update(of=job)
+)
 
 
 def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> JobState:

@@ -27,6 +27,7 @@ from offload_api.routes.options import with_options
 from offload_api.routes.submitting import retry, submit
 from offload_api.services import Services
 from offload_api.views import JobList, job_summary
+from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Job, JobState, error_body
 from offload_shared.keys import Scope
 from offload_shared.store import deletion, jobs, listing
@@ -116,6 +117,8 @@ async def remove(request: AnyRequest, services: NamedDependency[Services], job_i
     if answer is DeleteAnswer.NOT_TOLD:
         await services.deliverer.make(job_id, tenant)
         answer = await services.store.run(deletion.delete_job, job_id, tenant=tenant)
+    if answer is DeleteAnswer.NOT_TOLD:
+        raise StoreUnavailable("what is to be told of a job could not be made")
     if answer is DeleteAnswer.NOT_FOUND:
         raise await missing_job(services, request.auth, job_id)
     if answer is DeleteAnswer.NOT_FINAL:
