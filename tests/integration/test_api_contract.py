@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offload_api.openapi.operations import PATHS
+from offload_api.openapi.paths import PATHS
 from tests.api import Api, running_api
 from tests.integration.test_api_jobs import UNKNOWN_ID
 

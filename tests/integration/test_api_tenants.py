@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from offload_api.openapi.operations import PATHS
+from offload_api.openapi.paths import PATHS
 from offload_shared.artifacts import Artifacts
 from offload_shared.keys import Scope
 from offload_shared.store import api_keys, deletion, files

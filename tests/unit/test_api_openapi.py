@@ -15,7 +15,7 @@ from offload_api import access
 from offload_api.app import create_app
 from offload_api.openapi.document import document
 from offload_api.openapi.links import LINKS
-from offload_api.openapi.operations import PAGE_SIZE, PAGE_TOKEN
+from offload_api.openapi.parameters import PAGE_SIZE, PAGE_TOKEN
 from offload_api.services import Services, assemble
 from offload_api.settings import ApiSettings
 from offload_shared.artifacts import Artifacts

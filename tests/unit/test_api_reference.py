@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from offload_api.openapi.operations import HEADERS, PATHS
+from offload_api.openapi.paths import PATHS
+from offload_api.openapi.responses import HEADERS
 from offload_api.settings import ApiSettings
 from offload_api.submissions import Submission
 from offload_shared.job import Failure, error_body

@@ -6,7 +6,10 @@ from typing import Any
 from offload_api.access import Need
 from offload_api.openapi.components import schemas
 from offload_api.openapi.links import linked
-from offload_api.openapi.operations import HEADERS, PATHS, TEXT, WEBHOOKS
+from offload_api.openapi.parameters import TEXT
+from offload_api.openapi.paths import PATHS
+from offload_api.openapi.paths.webhooks import WEBHOOKS
+from offload_api.openapi.responses import HEADERS
 from offload_api.openapi.security import schemes, secured
 from offload_api.services import Services
 

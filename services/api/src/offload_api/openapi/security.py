@@ -6,7 +6,7 @@ from typing import Any
 from offload_api.access import Need
 from offload_api.fetching import configuration_url
 from offload_api.openapi.components import Schema, ref
-from offload_api.openapi.operations import PROBLEMS, answer
+from offload_api.openapi.responses import PROBLEMS, answer
 from offload_api.problems import MEDIA_TYPE as PROBLEM
 from offload_api.settings import ApiSettings
 
