@@ -14,7 +14,7 @@ from offload_shared.errors import StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_shared.schedule import Missed, NewSchedule, Plan, Schedule, Turn
-from offload_shared.store import jobs, leases, quotas, rates, schedules
+from offload_shared.store import jobs, leases, quotas, rates, retries, schedules
 from offload_shared.store.clock import clock
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
@@ -236,9 +236,9 @@ class TestBusyTenants:
         again: dict[str, Any] = {"new_id": new_id(), "renewed": lambda new: new, "tenant": "a", "max_queued": MOST}
 
         with quota_held(database, "a"), pytest.raises(StoreUnavailable):
-            jobs.retry(database, answer.id, **again)
+            retries.retry(database, answer.id, **again)
 
-        assert jobs.retry(database, answer.id, **again)
+        assert retries.retry(database, answer.id, **again)
 
     def test_who_waits_for_a_quota_has_it_as_soon_as_it_is_free_and_does_not_wait_for_ever(
         self, database: Database

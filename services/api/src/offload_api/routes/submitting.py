@@ -33,8 +33,9 @@ from offload_shared.failpoints import Point
 from offload_shared.ids import new_id
 from offload_shared.job import Hint, Job, JobState, NewJob
 from offload_shared.keys import Scope
-from offload_shared.store import jobs, listing
-from offload_shared.store.jobs import Added, RetryRefusal
+from offload_shared.store import jobs, listing, retries
+from offload_shared.store.jobs import Added
+from offload_shared.store.retries import RetryRefusal
 
 LARGE_BODY_BYTES = 64 * 1024
 
@@ -58,7 +59,7 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     retried = await services.additions.alone(
         request.auth.tenant,
         lambda: services.store.run(
-            jobs.retry,
+            retries.retry,
             parent,
             new_id=new_id(),
             idempotency_key=key,
