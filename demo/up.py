@@ -13,7 +13,8 @@ from demo.services import services
 def main() -> None:
     """Start both services, print where they are, and stay."""
     console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for each in (signal.SIGTERM, signal.SIGINT):  # the latter is ignored in what a script starts in the background
+        signal.signal(each, signal.default_int_handler)
     port = int(os.environ.get("OFFLOAD_PORT", "8000"))
     try:
         with services(Path(".offload/up"), port=port) as running:

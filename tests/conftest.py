@@ -12,15 +12,14 @@ from tests.servers.session import Servers, running_servers
 _REPORT = pytest.StashKey[str]()
 
 TESTS = Path(__file__).parent
-#: What meets no server, and what looks for faults at length, which are the same on all servers.
-ONCE = (
-    "unit",
-    "contract",
-    "simulation",
-    "failpoints",
-    "chaos",
-    "acceptance/test_compose.py",
-    "acceptance/test_contract.py",
+#: What depends on which servers there are: the store, the broker, and what is asked of both together. The rest meets
+#: no server, looks for faults at length, or is about runners, documents and clients, which are the same on all servers.
+OF_SERVERS = (
+    "integration",
+    "acceptance/test_demo.py",
+    "acceptance/test_jobs.py",
+    "acceptance/test_kills.py",
+    "acceptance/test_start.py",
 )
 
 
@@ -67,14 +66,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--servers-alone"):
-        left_out = [item for item in items if _is_embedded(item) or _runs_once(item)]
+        left_out = [item for item in items if _is_embedded(item) or not _is_of_servers(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
 
-def _runs_once(item: pytest.Item) -> bool:
+def _is_of_servers(item: pytest.Item) -> bool:
     path = item.path.relative_to(TESTS)
-    return any(path.is_relative_to(each) for each in ONCE)
+    return any(path.is_relative_to(each) for each in OF_SERVERS)
 
 
 def _is_embedded(item: pytest.Item) -> bool:
