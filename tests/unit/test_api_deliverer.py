@@ -13,6 +13,7 @@ from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_shared.errors import RequestFailed, StoreUnavailable
 from offload_shared.job import Succeeded, Usage
+from offload_shared.outbound import MOST_LOOKUPS
 from offload_shared.store import deletion, deliveries, jobs, leases, webhooks
 from offload_shared.store.database import Database
 from offload_shared.store.deletion import DeleteAnswer
@@ -272,6 +273,10 @@ def test_no_more_are_under_way_than_a_process_may_have(world: World) -> None:
 
     assert 20 * (MOST_OF_TARGET + 1) == len(world.servers.told)
     assert world.servers.at_once <= MOST_AT_ONCE
+
+
+def test_there_is_a_look_up_for_each_that_is_under_way() -> None:
+    assert MOST_LOOKUPS >= MOST_AT_ONCE
 
 
 def test_every_server_has_its_turn_however_many_there_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

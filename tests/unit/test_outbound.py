@@ -399,28 +399,71 @@ def test_the_systems_resolver_is_asked_and_its_answer_looked_at() -> None:
     asyncio.run(run())
 
 
-def test_names_are_looked_up_on_few_threads_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    silence, asked = threading.Event(), list[str]()
+class Resolver:
+    """The system's resolver: silent until it is told to `go_on`."""
 
-    def getaddrinfo(host: str, *_: Any, **__: Any) -> list[Any]:
-        asked.append(host)
-        assert silence.wait(60)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on = threading.Event()
+        self.most_at_once = self._at_once = 0
+        self._lock = threading.Lock()
+        monkeypatch.setattr(socket, "getaddrinfo", self._ask)
+
+    def _ask(self, *_: Any, **__: Any) -> list[Any]:
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        assert self.go_on.wait(60)
+        with self._lock:
+            self._at_once -= 1
         return [(0, 0, 0, "", (PUBLIC, 443))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+def test_names_are_looked_up_on_few_threads_and_the_others_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch)
 
     async def run() -> None:
-        lookups = Lookups()
-        waiting = [asyncio.create_task(lookups.find(f"{n}.example", 443)) for n in range(outbound.MOST_LOOKUPS)]
+        lookups = Lookups(most=2)
+        waiting = [asyncio.create_task(lookups.find(f"{number}.example", 443)) for number in range(20)]
         await asyncio.sleep(0)  # all of them have begun
         waiting[0].cancel()  # its thread goes on
         await asyncio.gather(waiting[0], return_exceptions=True)
-        with pytest.raises(RequestFailed, match="too many"):
-            await lookups.find("one.more.example", 443)
-        silence.set()
+        assert not any(each.done() for each in waiting[1:])
+        resolver.go_on.set()
         answers = await asyncio.gather(*waiting[1:])
         assert all([ip_address(PUBLIC)] == answer for answer in answers)
-        assert [ip_address(PUBLIC)] == await lookups.find("later.example", 443)
+
+    asyncio.run(run())
+    assert resolver.most_at_once <= 2
+
+
+def test_who_waits_for_a_look_up_waits_no_longer_than_its_request_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch)
+
+    async def run() -> None:
+        sender = Outbound(Guard(), resolve=Lookups(most=1).find, dialled=Network())
+        for _ in range(3):  # the first has the only turn, and is not waited for any longer
+            with pytest.raises(RequestFailed, match=r"no answer within 0.01 s"):
+                await sender.post("https://public.example/", headers={}, content=b"", seconds=0.01)
+        resolver.go_on.set()
+        assert 200 == await sender.post("https://public.example/", headers={}, content=b"", seconds=30)
+
+    asyncio.run(run())
+
+
+def test_a_look_up_whose_thread_cannot_be_started_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    Resolver(monkeypatch).go_on.set()
+
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def run() -> None:
+        lookups = Lookups(most=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_more)
+            for _ in range(2):
+                with pytest.raises(RequestFailed, match="cannot be looked up now"):
+                    await lookups.find("public.example", 443)
+        assert [ip_address(PUBLIC)] == await lookups.find("public.example", 443)
 
     asyncio.run(run())
 

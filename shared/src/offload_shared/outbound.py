@@ -29,8 +29,9 @@ LONGEST_HOST = 253
 #: Of a name that has many addresses, each given so long to accept a connection.
 MOST_TRIED = 3
 CONNECT_SECONDS = 5.0
-#: A look-up cannot be broken off, and ends when the system's resolver gives up.
-MOST_LOOKUPS = 16
+#: More than there are ever requests under way: a look-up cannot be broken off, and one that nobody waits for any longer
+#: has its thread until the system's resolver gives up.
+MOST_LOOKUPS = 256
 
 #: What is not the public internet, by the registries of special-purpose addresses (RFC 6890 and what came after it).
 #: Written out: what Python takes for global differs from release to release, and has multicast among it.
@@ -158,25 +159,26 @@ class Guard:
 
 
 class Lookups:
-    """Looks names up by the system's resolver, a bounded number at once.
+    """Looks names up by the system's resolver, a bounded number at once; the others wait for their turn.
 
     Each is on a thread of its own: on those that the rest of the process shares, a name server that says nothing would
     hold up everything else.
     """
 
-    def __init__(self) -> None:
-        self._running = 0
+    def __init__(self, most: int = MOST_LOOKUPS) -> None:
+        self._turns = asyncio.Semaphore(most)
 
     async def find(self, host: str, port: int) -> list[Address]:
-        """Return the addresses that a name stands for; raises `RequestFailed`."""
-        if self._running >= MOST_LOOKUPS:
-            raise RequestFailed("too many names are being looked up")
+        """Return the addresses that a name stands for; raises `RequestFailed`.
+
+        It may take any time: whoever asks waits for no longer than it wants to.
+        """
+        await self._turns.acquire()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Address]] = loop.create_future()
-        self._running += 1
 
         def note(addresses: list[Address]) -> None:
-            self._running -= 1
+            self._turns.release()
             if not answer.done():
                 answer.set_result(addresses)
 
@@ -185,7 +187,11 @@ class Lookups:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(note, addresses)
 
-        Thread(target=ask, name="look-up", daemon=True).start()
+        try:
+            Thread(target=ask, name="look-up", daemon=True).start()
+        except RuntimeError:  # this machine has no more of them
+            self._turns.release()
+            raise RequestFailed("the host's name cannot be looked up now") from None
         addresses = await answer
         if not addresses:
             raise RequestFailed("the host's name does not resolve")
