@@ -262,6 +262,31 @@ def test_servers_that_hang_take_no_more_than_the_room_there_is_and_leave_the_oth
     asyncio.run(scenario())
 
 
+def test_tenants_whose_servers_hang_leave_room_for_the_others(world: World) -> None:
+    hanging = {tenant: [f"https://{number}.{tenant}.example/" for number in range(30)] for tenant in ("a", "b")}
+    for tenant, urls in hanging.items():
+        for url in urls:
+            world.end(tenant=tenant, callback_url=url)
+            world.end(tenant=tenant, callback_url=url)
+    for _ in range(MOST_OF_TARGET):
+        world.end(tenant="c", callback_url="https://well.example/")
+    world.servers.hanging = {url for urls in hanging.values() for url in urls}
+
+    async def scenario() -> None:
+        world.servers.go_on.clear()
+        deliverer = world.deliverer()
+        step = asyncio.create_task(deliverer.step())
+        await world.servers.until_told(MOST_OF_TARGET, "https://well.example/")
+        for urls in hanging.values():
+            assert sum(url in urls for url, _ in world.servers.told) <= MOST_AT_ONCE / 2
+        world.servers.go_on.set()
+        await step
+        await deliverer.end()
+
+    asyncio.run(scenario())
+    assert 2 * 2 * 30 + MOST_OF_TARGET == len(world.servers.told)
+
+
 def test_no_more_are_under_way_than_a_process_may_have(world: World) -> None:
     for number in range(20):
         world.end(callback_url=f"https://{number}.example/")
@@ -347,4 +372,4 @@ def test_a_job_of_which_nobody_is_told_leaves_nothing(world: World) -> None:
     webhooks.create(world.database, plan, tenant="another", most=1)
     world.end()
 
-    assert [] == deliveries.due_targets(world.database).due
+    assert {} == deliveries.due_targets(world.database).due

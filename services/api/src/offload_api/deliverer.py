@@ -23,6 +23,7 @@ from offload_shared.store.database import Database
 from offload_shared.webhook import DeliveryState, Taken, Try
 
 #: Deliveries under way at once in one process, and of these to one server; only one to a server that failed the last.
+#: No tenant has more than it leaves free: however many of them have servers that hang, there is room for one more.
 MOST_AT_ONCE = 100
 MOST_OF_TARGET = 8
 #: Of the store, at once.
@@ -85,6 +86,7 @@ class Deliverer:
         self._clock = clock
         self._under_way = set[asyncio.Task[None]]()
         self._of_target = Counter[str]()
+        self._of_tenant = Counter[str]()
         self._failing = set[str]()
         self._turns = asyncio.Semaphore(MOST_STORE_CALLS)
         self._after = ""
@@ -118,26 +120,30 @@ class Deliverer:
         if (payload := await self._payload(job_id, tenant)) is not None:
             await self._run(deliveries.make, job_id, payload)
 
-    async def _take(self, due: list[str]) -> None:
+    async def _take(self, due: Mapping[str, str]) -> None:
         wanted = self._room(due)
         if not wanted:
             return
         lease_seconds = self._timeout_seconds + SLACK_SECONDS
         for taken in await self._run(deliveries.take, wanted, lease_seconds=lease_seconds):
             self._of_target[taken.target] += 1
+            self._of_tenant[taken.tenant] += 1
             task = asyncio.create_task(self._deliver(taken))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    def _room(self, due: list[str]) -> dict[str, int]:
+    def _room(self, due: Mapping[str, str]) -> dict[str, int]:
         # In an order by chance: where there are more servers than room, none waits for ever for those before it.
         left = MOST_AT_ONCE - len(self._under_way)
+        of_tenant = self._of_tenant.copy()
         wanted = dict[str, int]()
-        for target in random.sample(due, len(due)):
+        for target in random.sample(list(due), len(due)):
             most = 1 if target in self._failing else MOST_OF_TARGET
-            room = min(most - self._of_target[target], left)
+            share = (left - of_tenant[due[target]]) // 2
+            room = min(most - self._of_target[target], share)
             if room > 0:
                 wanted[target] = room
+                of_tenant[due[target]] += room
                 left -= room
         return wanted
 
@@ -149,9 +155,8 @@ class Deliverer:
         except Exception:  # noqa: BLE001 - nobody else would say so; its lease is over some time
             _log.exception("what came of delivery %s is not stored", taken.id)
         finally:
-            self._of_target[taken.target] -= 1
-            if not self._of_target[taken.target]:
-                del self._of_target[taken.target]
+            self._of_target -= Counter([taken.target])  # which also forgets who has none left
+            self._of_tenant -= Counter([taken.tenant])
 
     async def _attempt(self, taken: Taken) -> None:
         at, began = datetime.fromtimestamp(self._clock(), UTC), time.monotonic()

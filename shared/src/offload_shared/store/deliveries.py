@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Label,
@@ -116,7 +117,7 @@ def make(database: Database, job_id: str, payload: str) -> None:
 class Targets(msgspec.Struct, frozen=True):
     """Some targets that have a delivery due, and behind which the others are; empty: these were the last."""
 
-    due: list[str]
+    due: dict[str, str]  # the tenant of each
     last: str
 
 
@@ -126,9 +127,10 @@ def due_targets(database: Database, *, after: str = "") -> Targets:
     However many deliveries one target has, it is one step of an index to the next: none can hide the others.
     """
     if not database.read(lambda connection: connection.execute(_ANY_DUE).first()):
-        return Targets([], "")
+        return Targets({}, "")
     rows = database.read(lambda connection: connection.execute(_heads(after)).all())
-    return Targets([row.target for row in rows if row.due], rows[-1].target if len(rows) == MOST_TARGETS else "")
+    due = {row.target: row.tenant for row in rows if row.tenant is not None}
+    return Targets(due, rows[-1].target if len(rows) == MOST_TARGETS else "")
 
 
 _ANY_DUE = select(delivery.c.id).where(_PENDING, delivery.c.due_at <= now()).limit(1)
@@ -143,9 +145,9 @@ def _heads(after: str) -> Select[Any]:
             heads.c.target.is_not(None), heads.c.number < MOST_TARGETS
         )
     )
-    due = exists().where(_PENDING, delivery.c.target == heads.c.target, delivery.c.due_at <= now())
+    due = _due(delivery.c.tenant, heads.c.target).limit(1).correlate(heads)
     return (
-        select(heads.c.target, due.correlate(heads).label("due"))
+        select(heads.c.target, due.scalar_subquery().label("tenant"))
         .where(heads.c.target.is_not(None))
         .order_by(heads.c.target)
     )
@@ -162,7 +164,8 @@ def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float)
         ids = list[str]()
         for target, most in sorted(wanted.items()):
             if target in servers or target.startswith(CALLBACKS):
-                ids += connection.execute(_due(target).limit(most).with_for_update(skip_locked=True)).scalars()
+                some = _due(delivery.c.id, target).limit(most)
+                ids += connection.execute(some.with_for_update(skip_locked=True)).scalars()
             else:
                 _give_up(connection, target)
         if not ids:
@@ -176,9 +179,9 @@ def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float)
     return database.write(work)
 
 
-def _due(target: str) -> Select[Any]:
+def _due(column: Column[Any], target: str | ColumnElement[str]) -> Select[Any]:
     due = _PENDING & (delivery.c.target == target) & (delivery.c.due_at <= now())
-    return select(delivery.c.id).where(due).order_by(delivery.c.due_at)
+    return select(column).where(due).order_by(delivery.c.due_at)
 
 
 def _servers(connection: Connection, targets: Mapping[str, int]) -> dict[str, tuple[str, Secrets]]:
@@ -199,7 +202,7 @@ def _callback_secrets(connection: Connection, tenants: set[str]) -> dict[str, Se
 
 
 def _give_up(connection: Connection, target: str) -> None:
-    some = _due(target).limit(BATCH).with_for_update(skip_locked=True).cte("some")
+    some = _due(delivery.c.id, target).limit(BATCH).with_for_update(skip_locked=True).cte("some")
     change = {"state": DeliveryState.FAILED, "finished_at": clock()}
     connection.execute(update(delivery).where(delivery.c.id.in_(select(some.c.id))).values(change))
 
