@@ -1,15 +1,18 @@
 """Jobs that go, and their files after them, over HTTP and on each kind of store."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import Failed, Failure, Released, StoredFile
-from offload_shared.store import deletion
-from offload_shared.store.deletion import Uncollected
+from offload_shared.store import deletion, leftovers
+from offload_shared.store.clock import clock
+from offload_shared.store.leftovers import Uncollected
+from offload_shared.store.schema import job
 from tests.acceptance.stack import until
 from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
@@ -25,7 +28,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def is_uncollected(api: Api, job_id: str) -> bool:
-    return any(each.job_id == job_id for each in deletion.uncollected(api.database))
+    return any(each.job_id == job_id for each in leftovers.uncollected(api.database))
 
 
 def kept(api: Api, job_id: str, attempt: int) -> StoredFile:
@@ -91,19 +94,33 @@ def test_what_an_attempt_left_that_died_is_removed_once_its_job_has_succeeded(ap
     until(lambda: not files_of(api, job_id), "the end of all its files")
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled while it waits for its next attempt"])
+@pytest.mark.parametrize("end", ["failed", "cancelled while it waits for its next attempt", "its deadline has passed"])
 def test_nothing_stays_of_a_job_without_success(api: Api, end: str) -> None:
-    job_id = api.submit()["id"]
+    job_id = api.submit(deadline=(datetime.now(UTC) + timedelta(days=1)).isoformat())["id"]
     lease = api.start(job_id)
     kept(api, job_id, 1)
     if end == "failed":
         api.finish(lease, Failed(Failure.REJECTED, "no"))
     else:
         api.finish(lease, Released())
+    if end == "cancelled while it waits for its next attempt":
         api.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
+    elif end == "its deadline has passed":
+        overdue = update(job).where(job.c.id == job_id).values(deadline_at=clock(-1))
+        api.database.write(lambda connection: connection.execute(overdue))
 
     until(lambda: not files_of(api, job_id), "the end of its files")
+    until(lambda: not is_uncollected(api, job_id), "its files to be known as collected")
     assert 200 == api.http.get(f"/v1/jobs/{job_id}").status_code
+
+
+def test_nothing_is_looked_for_of_a_job_that_has_not_ended(api: Api) -> None:
+    job_id = api.submit()["id"]
+    api.finish(api.start(job_id), Released())
+
+    assert not is_uncollected(api, job_id)
+    api.succeed(job_id, b'{"text":"done"}', kept(api, job_id, 2))
+    assert "kept" == api.http.get(f"/v1/jobs/{job_id}/artifacts/note.txt").text
 
 
 def test_nothing_is_looked_for_of_a_job_whose_only_attempt_has_succeeded(api: Api) -> None:
@@ -119,7 +136,7 @@ def test_a_job_that_is_deleted_before_its_attempts_files_are_removed_goes_with_a
     api.succeed(job_id, b'{"text":"done"}', kept(api, job_id, 2))
     deletion.delete_job(api.database, job_id)
 
-    deletion.note_collected(api.database, [Uncollected(job_id, there=True, succeeded=2)])  # as one that looked before
+    leftovers.note_collected(api.database, [Uncollected(job_id, gone=False, kept=2)])  # as one that looked before
 
     until(lambda: not files_of(api, job_id), "the end of all its files")
 

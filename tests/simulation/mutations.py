@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, select
 from offload_api.relay import Relay
 from offload_shared.errors import CommitUnknown
 from offload_shared.job import JobState
-from offload_shared.store import deliveries, endings, hints, jobs, leases
+from offload_shared.store import deliveries, endings, hints, jobs, leases, leftovers
 from offload_shared.store.jobs import Added
 from offload_shared.store.schema import job
 from offload_shared.store.sweeper import Sweeper
@@ -288,7 +288,7 @@ MUTATIONS = [
     ),
     Mutation(
         "files of attempts that did not succeed are collected",
-        _replace(endings, "_note_leftovers", lambda *_: None),
+        _replace(leftovers, "note", lambda *_, **__: None),
         first_seed=105,
     ),
     Mutation("a result is stored with the end of its job", _replace(leases, "finish", _finish_in_two_transactions)),

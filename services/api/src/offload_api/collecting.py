@@ -5,9 +5,9 @@ import threading
 
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable
-from offload_shared.store import deletion
+from offload_shared.store import deletion, leftovers
 from offload_shared.store.database import Database
-from offload_shared.store.deletion import Uncollected
+from offload_shared.store.leftovers import Uncollected
 
 #: Of jobs that go at once.
 MOST_BATCHES = 5
@@ -37,7 +37,7 @@ class Collector:
                 break
         deletion.forget(self._database)
         collected, failures = list[Uncollected](), 0
-        for job in deletion.uncollected(self._database):
+        for job in leftovers.uncollected(self._database):
             if self._ended.is_set() or failures == MOST_FAILURES:
                 break
             try:
@@ -50,13 +50,13 @@ class Collector:
             else:
                 collected.append(job)
         if collected:
-            deletion.note_collected(self._database, collected)
+            leftovers.note_collected(self._database, collected)
             self._failing = failures > 0
 
     def _remove_files(self, job: Uncollected) -> None:
         files = f"jobs/{job.job_id}/"
         # By the attempt rather than by the names that rows hold: a mistake in a name would cost a client its file.
-        self._artifacts.delete_all(files, but=f"{files}{job.succeeded}/" if job.succeeded else "")
+        self._artifacts.delete_all(files, but=f"{files}{job.kept}/" if job.kept else "")
 
     def end(self) -> None:
         """Let what is under way come to its end soon."""

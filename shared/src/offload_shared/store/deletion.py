@@ -1,15 +1,11 @@
-"""Jobs that go: deleted by their client, or kept for no longer than was asked for; and files that nobody names.
-
-Those are all files of jobs that are gone, and what unsuccessful attempts of jobs that are there have left.
-"""
+"""Jobs that go: deleted by their client, or kept for no longer than was asked for."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from offload_shared.job import JobState
 from offload_shared.store import deliveries
@@ -65,8 +61,6 @@ def expire(database: Database) -> int:
 
 def _remove(connection: Connection, rows: Sequence[Any], *, expired: bool) -> None:
     marks = {"gone_at": clock(), "expired": expired, "collected": False}
-    # One whose attempts have left files that are not collected yet is there already.
-    connection.execute(delete(gone).where(gone.c.job_id.in_([row.id for row in rows])))
     connection.execute(insert(gone).values(marks), [{"job_id": row.id, "tenant": row.tenant} for row in rows])
     connection.execute(delete(job).where(job.c.id.in_([row.id for row in rows])))
 
@@ -75,47 +69,6 @@ def has_expired(database: Database, job_id: str, *, tenant: str = "") -> bool:
     """Return whether the tenant had a job of this id which was kept for as long as was asked for."""
     statement = select(gone.c.job_id).where(gone.c.job_id == job_id, gone.c.tenant == tenant, gone.c.expired)
     return database.read(lambda connection: connection.execute(statement).first()) is not None
-
-
-class Uncollected(msgspec.Struct, frozen=True):
-    """A job of whose files some may be there that nobody names."""
-
-    job_id: str
-    there: bool  # the job itself
-    succeeded: int | None = None  # the attempt whose files stay
-
-
-def uncollected(database: Database) -> list[Uncollected]:
-    """Return jobs, some of those that are gone or have ended after an unsuccessful attempt, to be collected."""
-    over = job.c.id.is_(None) | job.c.state.in_([state for state in JobState if state.final])
-    succeeded = case((job.c.state == JobState.SUCCEEDED, job.c.attempt))
-    statement = (
-        select(gone.c.job_id, job.c.id.is_not(None).label("there"), succeeded.label("succeeded"))
-        .select_from(gone.outerjoin(job, job.c.id == gone.c.job_id))
-        .where(~gone.c.collected, over)
-        .order_by(gone.c.gone_at)
-        .limit(BATCH)
-    )
-    return database.read(
-        lambda connection: [
-            Uncollected(row.job_id, bool(row.there), row.succeeded) for row in connection.execute(statement)
-        ]
-    )
-
-
-def note_collected(database: Database, collected: Sequence[Uncollected]) -> None:
-    """Note that nothing is left of these jobs, or nothing but the files of the attempt that has succeeded."""
-    gone_before = [each.job_id for each in collected if not each.there]
-    there_before = [each.job_id for each in collected if each.there]
-    still_there = select(job.c.id).where(job.c.id.in_(there_before))
-
-    def work(connection: Connection) -> None:
-        if gone_before:
-            connection.execute(update(gone).where(gone.c.job_id.in_(gone_before)).values(collected=True))
-        if there_before:  # one that was deleted meanwhile is to be collected whole
-            connection.execute(delete(gone).where(gone.c.job_id.in_(still_there)))
-
-    database.write(work)
 
 
 def forget(database: Database) -> int:

@@ -7,9 +7,9 @@ import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
-from offload_shared.store import deliveries
+from offload_shared.store import deliveries, leftovers
 from offload_shared.store.clock import clock
-from offload_shared.store.schema import artifact, attempt, gone, job
+from offload_shared.store.schema import artifact, attempt, job
 
 #: Attempts that died with their child or worker before the job counts as poison.
 MOST_LOSSES = 3
@@ -97,8 +97,6 @@ def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usa
     if isinstance(outcome, Succeeded) and outcome.artifacts:
         rows = [{"job_id": running.id, **msgspec.structs.asdict(each)} for each in outcome.artifacts]
         connection.execute(insert(artifact), rows)
-    if running.attempt == 1 and not isinstance(outcome, Succeeded):
-        _note_leftovers(connection, running)
     change = {
         "state": step.state,
         "version": job.c.version + 1,
@@ -115,15 +113,12 @@ def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usa
     else:
         change |= {"run_at": clock(step.delay_seconds), "publish_after": clock(step.delay_seconds), "dispatches": 0}
     connection.execute(update(job).where(job.c.id == running.id).values(change))
+    succeeded = running.attempt if step.state is JobState.SUCCEEDED else None
+    if step.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
+        leftovers.note(connection, [running.id], kept=succeeded)
     if step.state.final and running.heard:
         deliveries.add_of(connection, [running], step.state)
     return step.state
-
-
-def _note_leftovers(connection: Connection, running: Row[Any]) -> None:
-    # An attempt that died may have stored files, and so may each that follows it: once is enough for all of them.
-    marks = {"gone_at": clock(), "expired": False, "collected": False}
-    connection.execute(insert(gone).values(job_id=running.id, tenant=running.tenant, **marks))
 
 
 def finished_now() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
-from offload_shared.store import deliveries, quotas
+from offload_shared.store import deliveries, leftovers, quotas
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
 from offload_shared.store.endings import finished_now
@@ -267,11 +267,9 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
 
     def work(connection: Connection) -> CancelAnswer:
         mine = (job.c.id == job_id) & (job.c.tenant == tenant)
-        row = connection.execute(
-            select(job.c.id, job.c.tenant, job.c.state, job.c.cancel_requested, job.c.callback_url, deliveries.heard())
-            .where(mine)
-            .with_for_update(of=job)
-        ).one_or_none()
+        own = (job.c.id, job.c.tenant, job.c.state, job.c.attempt, job.c.cancel_requested, job.c.callback_url)
+        found = select(*own, deliveries.heard()).where(mine)
+        row = connection.execute(found.with_for_update(of=job)).one_or_none()
         if row is None:
             return CancelAnswer.NOT_FOUND
         state = JobState(row.state)
@@ -282,6 +280,8 @@ def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer
             change |= {"state": JobState.CANCELLED, **finished_now()}
         if state is JobState.QUEUED or not row.cancel_requested:
             connection.execute(update(job).where(mine).values(change))
+        if state is JobState.QUEUED and row.attempt:
+            leftovers.note(connection, [row.id])
         if state is JobState.QUEUED and row.heard:
             deliveries.add_of(connection, [row], JobState.CANCELLED)
         return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED

@@ -165,14 +165,23 @@ artifact = Table(
     Column("sha256", String(64), nullable=False),
 )
 
-#: One row a job that is not there any more: its files go after it, and who asks for it may be told that it expired. And
-#: one a job whose first attempt did not succeed: what unsuccessful attempts have left goes once the job has ended.
+#: One row a job that has ended and had attempts without success, until what they may have left is removed.
+leftover = Table(
+    "leftover",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("kept", Integer),  # the attempt whose files stay; None where none has succeeded
+    Column("noted_at", UtcDateTime, nullable=False),
+)
+Index("ix_leftover_noted_at", leftover.c.noted_at)
+
+#: One row a job that is not there any more: its files go after it, and who asks for it may be told that it expired.
 gone = Table(
     "gone",
     metadata,
     Column("job_id", String(32), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("gone_at", UtcDateTime, nullable=False),  # or, of a job that is there, when that attempt ended
+    Column("gone_at", UtcDateTime, nullable=False),
     Column("expired", Boolean, nullable=False),
     Column("collected", Boolean, nullable=False),  # none of its files is left
 )
