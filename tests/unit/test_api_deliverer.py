@@ -334,6 +334,35 @@ def test_what_is_on_its_way_to_a_webhook_that_is_disabled_or_removed_is_given_up
     assert {DeliveryState.FAILED} == {each.state for of in (webhook, gone) for each in world.log(of)}
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_410_disables_a_webhook_unless_it_leads_elsewhere_by_now(world: World, moved: bool) -> None:
+    webhook = world.webhook()
+    world.servers.answers[webhook.url] = 410
+    world.end()
+
+    async def scenario() -> None:
+        world.servers.go_on.clear()
+        deliverer = world.deliverer()
+        step = asyncio.create_task(deliverer.step())
+        await world.servers.until_told(1, webhook.url)
+        if moved:
+            plan = WebhookPlan(url="https://new.example/", events=tuple(EventType))
+            webhooks.change(world.database, webhook.id, changed=lambda _: plan)
+        world.servers.go_on.set()
+        await step
+        await deliverer.end()
+
+    asyncio.run(scenario())
+    found = webhooks.get(world.database, webhook.id)
+    assert found is not None
+    assert moved is (found.disabled_at is None)
+    world.later(1000)
+    asyncio.run(delivered(world.deliverer()))
+    urls = [webhook.url, "https://new.example/"] if moved else [webhook.url]
+    assert urls == [url for url, _ in world.servers.told]
+    assert (DeliveryState.DELIVERED if moved else DeliveryState.FAILED) == world.log(webhook)[0].state
+
+
 def test_a_job_stays_until_what_is_told_of_it_is_made(world: World) -> None:
     webhook = world.webhook()
     job_id = world.end(result_ttl_seconds=1)

@@ -20,7 +20,7 @@ from offload_shared.errors import AddressRefused, RequestFailed, StoreUnavailabl
 from offload_shared.job import JobState
 from offload_shared.store import deliveries, jobs
 from offload_shared.store.database import Database
-from offload_shared.webhook import DeliveryState, Taken, Try
+from offload_shared.webhook import CALLBACKS, DeliveryState, Taken, Try
 
 #: Deliveries under way at once in one process, and of these to one server; only one to a server that failed the last.
 #: No tenant has more than it leaves free: however many of them have servers that hang, there is room for one more.
@@ -218,11 +218,12 @@ class Deliverer:
     def _ending(self, taken: Taken, status: int | None, *, lost: bool) -> Ending:
         if status is not None and 200 <= status < 300:
             return Ending(DeliveryState.DELIVERED)
-        gone = status == HTTPStatus.GONE
         failures = taken.failures + 1
-        if gone or lost or failures >= self._most_attempts:
-            return Ending(DeliveryState.FAILED, disable=gone)
-        return Ending(DeliveryState.PENDING, pause_seconds(failures, self._retry_seconds))
+        pause = pause_seconds(failures, self._retry_seconds)
+        if status == HTTPStatus.GONE:
+            return Ending(DeliveryState.FAILED, pause, disable=not taken.target.startswith(CALLBACKS))
+        ends = lost or failures >= self._most_attempts
+        return Ending(DeliveryState.FAILED if ends else DeliveryState.PENDING, pause)
 
     def _note(self, taken: Taken, ending: Ending) -> None:
         self.outcomes["retried" if ending.state is DeliveryState.PENDING else ending.state.value] += 1

@@ -234,7 +234,8 @@ def settle(
 ) -> bool:
     """Note how an attempt to deliver ended; returns whether it was this attempt's to say.
 
-    A delivery that stays pending is due again in `retry_seconds`. With `disable` its webhook gets no further ones.
+    A delivery that stays pending is due again in `retry_seconds`. With `disable` its webhook gets no further ones,
+    unless it leads elsewhere by now: then this one stays pending, and goes there.
     """
     mine = (delivery.c.id == taken.id) & (delivery.c.attempt == taken.attempt) & _PENDING
 
@@ -242,26 +243,26 @@ def settle(
         row = connection.execute(select(delivery.c.tries).where(mine).with_for_update()).one_or_none()
         if row is None:
             return False
+        ends = state is not DeliveryState.PENDING and (not disable or _disable(connection, taken))
         tries = [*_tries(row), made][-MOST_TRIES_KEPT:]
         change: dict[str, Any] = {
-            "state": state,
+            "state": state if ends else DeliveryState.PENDING,
             "tries": msgspec.json.encode(tries).decode(),
             "failures": delivery.c.failures + int(state is not DeliveryState.DELIVERED),
         }
         if payload is not None:
             change["payload"] = payload
-        if state is DeliveryState.PENDING:
-            change["due_at"] = clock(retry_seconds)
-        else:
-            change["finished_at"] = clock()
+        change |= {"finished_at": clock()} if ends else {"due_at": clock(retry_seconds)}
         connection.execute(update(delivery).where(mine).values(change))
-        if disable:
-            told = and_(webhook.c.id == taken.target, webhook.c.disabled_at.is_(None))
-            gone = {"disabled_at": clock(), "version": webhook.c.version + 1}
-            connection.execute(update(webhook).where(told).values(gone))
         return True
 
     return database.write(work)
+
+
+def _disable(connection: Connection, taken: Taken) -> bool:
+    told = and_(webhook.c.id == taken.target, webhook.c.url == taken.url, webhook.c.disabled_at.is_(None))
+    change = {"disabled_at": clock(), "version": webhook.c.version + 1}
+    return bool(connection.execute(update(webhook).where(told).values(change)).rowcount)
 
 
 class WantedDeliveries(msgspec.Struct, frozen=True, kw_only=True):
