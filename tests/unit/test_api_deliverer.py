@@ -1,6 +1,8 @@
 """Which deliveries are made when: by servers that the test plays, on SQLite with a clock that it sets."""
 
 import asyncio
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from offload_api.deliverer import JITTER, MOST_AT_ONCE, MOST_OF_TARGET, SLACK_SECONDS, Deliverer, pause_seconds
+from offload_api.deliverer import (
+    JITTER,
+    MOST_AT_ONCE,
+    MOST_OF_TARGET,
+    SLACK_SECONDS,
+    UNKNOWN,
+    Deliverer,
+    pause_seconds,
+)
 from offload_api.settings import ApiSettings
 from offload_api.store import Store
 from offload_shared.errors import RequestFailed, StoreUnavailable
@@ -190,6 +200,97 @@ def test_an_answer_whose_note_is_lost_is_asked_for_again(world: World, monkeypat
     assert 2 == len(world.servers.told)
     assert 1 == len(set(world.servers.told))
     assert DeliveryState.DELIVERED == world.log(webhook)[0].state
+
+
+def test_each_attempt_that_nothing_is_heard_of_is_taken_again_after_twice_the_time(world: World) -> None:
+    webhook = world.webhook()
+    world.end()
+
+    for lease in (30, 60, 120):
+        assert 1 == len(deliveries.take(world.database, {webhook.id: 8}, lease_seconds=30))
+        world.later(lease - 1)
+        assert [] == deliveries.take(world.database, {webhook.id: 8}, lease_seconds=30)
+        world.later(2)
+
+
+def test_attempts_that_nothing_is_heard_of_are_as_many_as_a_delivery_may_have(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = world.webhook()
+    world.end()
+
+    def away(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, "settle", away)
+        for _ in range(4):
+            asyncio.run(delivered(world.deliverer()))
+            world.later(86_400)
+    asyncio.run(delivered(world.deliverer()))
+
+    assert 4 == len(world.servers.told)
+    [found] = world.log(webhook)
+    assert (DeliveryState.FAILED, UNKNOWN) == (found.state, found.tries[-1].error)
+    deliveries.replay(world.database, found.id, webhook_id=webhook.id)
+    asyncio.run(delivered(world.deliverer()))
+    assert DeliveryState.DELIVERED == world.log(webhook)[0].state
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_what_could_not_be_made_ready_in_time_is_not_sent_but_taken_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    webhook = world.webhook()
+    job_id = world.end()
+    if made:
+        asyncio.run(world.deliverer().make(job_id, ""))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("offload_api.deliverer.SLACK_SECONDS", -1)
+        asyncio.run(delivered(world.deliverer()))
+    assert [] == world.servers.told
+    world.later(60)
+    asyncio.run(delivered(world.deliverer()))
+
+    assert 1 == len(world.servers.told)
+    assert DeliveryState.DELIVERED == world.log(webhook)[0].state
+
+
+def test_what_came_of_an_attempt_is_noted_before_others_are_made_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = world.webhook()
+    for _ in range(3):
+        world.end()
+    get, settle, calls = jobs.get, deliveries.settle, list[str]()
+    go_on, noted = threading.Event(), threading.Event()
+
+    def slow(database: Database, job_id: str, **options: Any) -> Any:
+        calls.append(job_id)
+        assert len(calls) == 1 or go_on.wait(60)
+        return get(database, job_id, **options)
+
+    def noting(*arguments: Any, **options: Any) -> bool:
+        answer = settle(*arguments, **options)
+        noted.set()
+        return answer
+
+    monkeypatch.setattr(jobs, "get", slow)
+    monkeypatch.setattr(deliveries, "settle", noting)
+
+    async def scenario() -> None:
+        deliverer = world.deliverer()
+        step = asyncio.create_task(deliverer.step())
+        assert await asyncio.to_thread(noted.wait, 60)
+        states = Counter(each.state for each in world.log(webhook))
+        assert {DeliveryState.DELIVERED: 1, DeliveryState.PENDING: 2} == states
+        go_on.set()
+        await step
+        await deliverer.end()
+
+    asyncio.run(scenario())
+    assert 3 == len(world.servers.told)
 
 
 def test_a_mistake_of_ours_is_tried_again_no_more_often_than_other_failures(

@@ -100,7 +100,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     attempt: int
-    failures: int  # since it was added, or replayed
+    failures: int  # since it was added, or replayed; this attempt is among them, until it is known not to be
     target: str
     tenant: str
     job_id: str

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from math import inf
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -26,11 +27,10 @@ from offload_shared.webhook import CALLBACKS, DeliveryState, Taken, Try
 #: No tenant has more than it leaves free: however many of them have servers that hang, there is room for one more.
 MOST_AT_ONCE = 100
 MOST_OF_TARGET = 8
-#: Of the store, at once.
-MOST_STORE_CALLS = 2
 #: Past so many they are all forgotten: servers that somebody makes up are not to fill the memory.
 MOST_FAILING = 10_000
-#: What an attempt may take beside what its server takes, before it counts as lost.
+#: What an attempt may take beside what its server takes, before it counts as lost: half of it until it is sent, and
+#: half until what came of it is noted.
 SLACK_SECONDS = 15.0
 #: So long no pause between two attempts is, but for the jitter.
 LONGEST_PAUSE_SECONDS = 4 * 3600.0
@@ -42,6 +42,7 @@ LOOK_SECONDS = 1.0
 END_SECONDS = 2.0
 
 JOB_GONE = "the job is there no more"
+UNKNOWN = "given up: what came of the attempts before is not known"
 #: What is wrong with an answer, by the hundreds of its status.
 _UNTAKEN = {
     1: "no answer that counts",
@@ -88,7 +89,10 @@ class Deliverer:
         self._of_target = Counter[str]()
         self._of_tenant = Counter[str]()
         self._failing = set[str]()
-        self._turns = asyncio.Semaphore(MOST_STORE_CALLS)
+        # Two of the store's threads, however much is under way: they are there for requests first. What came of an
+        # attempt does not wait for others to be made ready: while the store is slow it would count as lost.
+        self._making = asyncio.Lock()
+        self._noting = asyncio.Lock()
         self._after = ""
         self.outcomes = Counter[str]()  # of attempts, since the start
 
@@ -125,10 +129,13 @@ class Deliverer:
         if not wanted:
             return
         lease_seconds = self._timeout_seconds + SLACK_SECONDS
-        for taken in await self._run(deliveries.take, wanted, lease_seconds=lease_seconds):
+        async with self._noting:
+            ready_by = time.monotonic() + SLACK_SECONDS / 2
+            found = await self._store.run(deliveries.take, wanted, lease_seconds=lease_seconds)
+        for taken in found:
             self._of_target[taken.target] += 1
             self._of_tenant[taken.tenant] += 1
-            task = asyncio.create_task(self._deliver(taken))
+            task = asyncio.create_task(self._deliver(taken, ready_by))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -147,20 +154,20 @@ class Deliverer:
                 left -= room
         return wanted
 
-    async def _deliver(self, taken: Taken) -> None:
+    async def _deliver(self, taken: Taken, ready_by: float) -> None:
         try:
-            await self._attempt(taken)
+            await self._attempt(taken, ready_by)
         except StoreUnavailable as error:
-            _log.warning("what came of delivery %s is not stored, so it is made again: %s", taken.id, error)
+            _log.warning("delivery %s is made again, nothing being known of this attempt: %s", taken.id, error)
         except Exception:  # noqa: BLE001 - nobody else would say so; its lease is over some time
             _log.exception("what came of delivery %s is not stored", taken.id)
         finally:
             self._of_target -= Counter([taken.target])  # which also forgets who has none left
             self._of_tenant -= Counter([taken.tenant])
 
-    async def _attempt(self, taken: Taken) -> None:
+    async def _attempt(self, taken: Taken, ready_by: float) -> None:
         at, began = datetime.fromtimestamp(self._clock(), UTC), time.monotonic()
-        payload, status, error = await self._outcome(taken)
+        payload, status, error = await self._outcome(taken, ready_by)
         ending = self._ending(taken, status, lost=error == JOB_GONE)
         self._note(taken, ending)
         made = Try(at=at, seconds=round(time.monotonic() - began, 3), status=status, error=error)
@@ -174,13 +181,16 @@ class Deliverer:
             disable=ending.disable,
         )
 
-    async def _outcome(self, taken: Taken) -> tuple[str | None, int | None, str | None]:
+    async def _outcome(self, taken: Taken, ready_by: float) -> tuple[str | None, int | None, str | None]:
         """Return what was to be told, the status of the answer, and what was wrong; each None where there is none."""
         payload = taken.payload
+        if taken.failures > self._most_attempts:
+            return payload, None, UNKNOWN
         try:
-            payload = payload or await self._payload(taken.job_id, taken.tenant)
+            payload = payload or await self._payload(taken.job_id, taken.tenant, ready_by)
             if payload is None:
                 return None, None, JOB_GONE
+            _require_time(ready_by)
             status = await self._send(taken, payload)
         except StoreUnavailable:
             raise
@@ -193,13 +203,15 @@ class Deliverer:
             return payload, None, "something went wrong here; the service's log says what"
         return payload, status, _UNTAKEN.get(status // 100)
 
-    async def _payload(self, job_id: str, tenant: str) -> str | None:
-        job = await self._run(jobs.get, job_id, tenant=tenant)
-        if job is None:
-            return None
-        result = None
-        if job.state is JobState.SUCCEEDED:
-            result = await self._run(jobs.result, job_id, tenant=tenant)
+    async def _payload(self, job_id: str, tenant: str, ready_by: float = inf) -> str | None:
+        async with self._making:
+            _require_time(ready_by)
+            job = await self._store.run(jobs.get, job_id, tenant=tenant)
+            if job is None:
+                return None
+            result = None
+            if job.state is JobState.SUCCEEDED:
+                result = await self._store.run(jobs.result, job_id, tenant=tenant)
         return event_of(job, result).decode()
 
     async def _send(self, taken: Taken, payload: str) -> int:
@@ -211,18 +223,16 @@ class Deliverer:
         return await self._post(taken.url, headers=headers, content=content, seconds=self._timeout_seconds)
 
     async def _run(self, verb: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        # However many are under way: the store's threads are there for requests first.
-        async with self._turns:
+        async with self._noting:
             return await self._store.run(verb, *args, **kwargs)
 
     def _ending(self, taken: Taken, status: int | None, *, lost: bool) -> Ending:
         if status is not None and 200 <= status < 300:
             return Ending(DeliveryState.DELIVERED)
-        failures = taken.failures + 1
-        pause = pause_seconds(failures, self._retry_seconds)
+        pause = pause_seconds(taken.failures, self._retry_seconds)
         if status == HTTPStatus.GONE:
             return Ending(DeliveryState.FAILED, pause, disable=not taken.target.startswith(CALLBACKS))
-        ends = lost or failures >= self._most_attempts
+        ends = lost or taken.failures >= self._most_attempts
         return Ending(DeliveryState.FAILED if ends else DeliveryState.PENDING, pause)
 
     def _note(self, taken: Taken, ending: Ending) -> None:
@@ -233,6 +243,12 @@ class Deliverer:
             if len(self._failing) > MOST_FAILING:
                 self._failing.clear()
             self._failing.add(taken.target)
+
+
+def _require_time(ready_by: float) -> None:
+    # Somebody else may have taken it by the time of an answer.
+    if time.monotonic() > ready_by:
+        raise StoreUnavailable("the store was too slow to make it ready")
 
 
 def pause_seconds(failures: int, first_seconds: float) -> float:

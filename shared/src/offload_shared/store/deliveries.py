@@ -4,6 +4,9 @@ A delivery is added in the very transaction that ends its job: there is no momen
 is not. `due_at` alone says when it is to be sent. It is the outbox, since it begins as the moment of the end; the lease
 of whoever has taken it, who moves it on first and sends then; and the pause before the next try. So whatever is killed,
 somebody takes it later, and a server may be told twice, never not at all.
+
+Whoever takes it counts it as a failure, which only a success that is noted makes good: an attempt that nothing is heard
+of is one of those that it may have, and none goes on for ever.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +22,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    case,
     cast,
     delete,
     exists,
@@ -53,6 +57,9 @@ MOST_TRIES_KEPT = 20
 #: Of servers that are looked at together.
 MOST_TARGETS = 500
 BATCH = 500
+#: Each failure makes the next lease twice as long, up to so many of them: where a store is too slow for one, or an
+#: attempt kills whoever makes it, the next ones come ever more seldom.
+MOST_DOUBLINGS = 9
 
 _PENDING = delivery.c.state == DeliveryState.PENDING
 
@@ -156,7 +163,8 @@ def _heads(after: str) -> Select[Any]:
 def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float) -> list[Taken]:
     """Take up to so many due deliveries of each target; nobody else takes them before the lease is over.
 
-    Those of a webhook that is disabled, or removed, are given up, a batch of them.
+    The lease is the longer, the more attempts have failed. Those of a webhook that is disabled, or removed, are given
+    up, a batch of them.
     """
 
     def work(connection: Connection) -> list[Taken]:
@@ -170,13 +178,22 @@ def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float)
                 _give_up(connection, target)
         if not ids:
             return []
-        change = {"attempt": delivery.c.attempt + 1, "due_at": clock(lease_seconds)}
+        change = {
+            "attempt": delivery.c.attempt + 1,
+            "failures": delivery.c.failures + 1,
+            "due_at": clock(_lease_seconds(lease_seconds)),
+        }
         rows = connection.execute(update(delivery).where(delivery.c.id.in_(ids)).values(change).returning(delivery))
         taken = rows.all()
         secrets = _callback_secrets(connection, {row.tenant for row in taken if row.webhook_id is None})
         return [_taken(row, *(servers.get(row.target) or (row.url, secrets[row.tenant]))) for row in taken]
 
     return database.write(work)
+
+
+def _lease_seconds(first: float) -> ColumnElement[float]:
+    longer = {failures: first * 2.0**failures for failures in range(MOST_DOUBLINGS)}
+    return case(longer, value=delivery.c.failures, else_=first * 2.0**MOST_DOUBLINGS)
 
 
 def _due(column: Column[Any], target: str | ColumnElement[str]) -> Select[Any]:
@@ -248,7 +265,6 @@ def settle(
         change: dict[str, Any] = {
             "state": state if ends else DeliveryState.PENDING,
             "tries": msgspec.json.encode(tries).decode(),
-            "failures": delivery.c.failures + int(state is not DeliveryState.DELIVERED),
         }
         if payload is not None:
             change["payload"] = payload

@@ -361,7 +361,7 @@ delivery = Table(
     Column("payload", Text),  # JSON, once it was made, which is before the job may go
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),  # the fencing token: raised by whoever takes it
-    Column("failures", Integer, nullable=False),  # since it was added, or replayed
+    Column("failures", Integer, nullable=False),  # attempts since it was added, or replayed, but for one that succeeds
     Column("created_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
