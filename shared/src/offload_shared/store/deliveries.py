@@ -22,6 +22,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    bindparam,
     case,
     cast,
     delete,
@@ -294,7 +295,8 @@ def page(database: Database, wanted: WantedDeliveries, *, size: int, older_than:
     """Return up to `size` deliveries, the newest first, that are older than the one of this id."""
     conditions = [delivery.c.tenant == wanted.tenant, delivery.c.webhook_id == wanted.webhook_id]
     if wanted.state is not None:
-        conditions.append(delivery.c.state == wanted.state)
+        # Written out: the index of those that are not delivered serves whoever is known to want no others.
+        conditions.append(delivery.c.state == bindparam(None, wanted.state, String, literal_execute=True))
     if wanted.job_id is not None:
         conditions.append(delivery.c.job_id == wanted.job_id)
     if older_than is not None:

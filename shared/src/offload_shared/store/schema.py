@@ -380,4 +380,14 @@ Index(
 _unmade = text("state = 'pending' AND payload IS NULL")
 Index("ix_delivery_unmade", delivery.c.job_id, postgresql_where=_unmade, sqlite_where=_unmade)
 Index("ix_delivery_webhook_id_id", delivery.c.tenant, delivery.c.webhook_id, delivery.c.id)
+_undelivered = text("state = 'pending' OR state = 'failed'")
+Index(
+    "ix_delivery_undelivered",
+    delivery.c.tenant,
+    delivery.c.webhook_id,
+    delivery.c.state,
+    delivery.c.id,
+    postgresql_where=_undelivered,
+    sqlite_where=_undelivered,
+)
 Index("ix_delivery_job_id", delivery.c.job_id)

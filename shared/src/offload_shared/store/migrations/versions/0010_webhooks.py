@@ -70,4 +70,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_delivery_unmade", "delivery", ["job_id"], postgresql_where=unmade, sqlite_where=unmade)
     op.create_index("ix_delivery_webhook_id_id", "delivery", ["tenant", "webhook_id", "id"])
+    undelivered = sa.text("state = 'pending' OR state = 'failed'")
+    op.create_index(
+        "ix_delivery_undelivered",
+        "delivery",
+        ["tenant", "webhook_id", "state", "id"],
+        postgresql_where=undelivered,
+        sqlite_where=undelivered,
+    )
     op.create_index("ix_delivery_job_id", "delivery", ["job_id"])
