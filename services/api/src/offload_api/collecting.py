@@ -36,14 +36,14 @@ class Collector:
             if not deletion.expire(self._database):
                 break
         deletion.forget(self._database)
-        collected, failures = list[Uncollected](), 0
+        collected, failed = list[Uncollected](), list[Uncollected]()
         for job in leftovers.uncollected(self._database):
-            if self._ended.is_set() or failures == MOST_FAILURES:
+            if self._ended.is_set() or len(failed) == MOST_FAILURES:
                 break
             try:
                 self._remove_files(job)
             except ArtifactsUnavailable as error:
-                failures += 1
+                failed.append(job)
                 if not self._failing:
                     _log.warning("files that nobody names cannot be removed now: %s", error)
                 self._failing = True
@@ -51,7 +51,9 @@ class Collector:
                 collected.append(job)
         if collected:
             leftovers.note_collected(self._database, collected)
-            self._failing = failures > 0
+            self._failing = bool(failed)
+        if failed:  # these alone, it may be: all others have their turn before they have theirs again
+            leftovers.put_off(self._database, failed)
 
     def _remove_files(self, job: Uncollected) -> None:
         files = f"jobs/{job.job_id}/"

@@ -60,5 +60,16 @@ def note_collected(database: Database, collected: Sequence[Uncollected]) -> None
     database.write(work)
 
 
+def put_off(database: Database, uncollected: Sequence[Uncollected]) -> None:
+    """Let these jobs wait behind all others, since some of their files cannot be removed now."""
+
+    def work(connection: Connection) -> None:
+        whole, parts = _ids(uncollected, gone=True), _ids(uncollected, gone=False)
+        connection.execute(update(gone).where(gone.c.job_id.in_(whole)).values(gone_at=clock()))
+        connection.execute(update(leftover).where(leftover.c.job_id.in_(parts)).values(noted_at=clock()))
+
+    database.write(work)
+
+
 def _ids(found: Sequence[Uncollected], *, gone: bool) -> list[str]:
     return [each.job_id for each in found if each.gone is gone]

@@ -171,7 +171,7 @@ leftover = Table(
     metadata,
     Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
     Column("kept", Integer),  # the attempt whose files stay; None where none has succeeded
-    Column("noted_at", UtcDateTime, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),  # or when that has failed for the last time
 )
 Index("ix_leftover_noted_at", leftover.c.noted_at)
 
@@ -181,7 +181,7 @@ gone = Table(
     metadata,
     Column("job_id", String(32), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("gone_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime, nullable=False),  # or when the removal of its files has failed for the last time
     Column("expired", Boolean, nullable=False),
     Column("collected", Boolean, nullable=False),  # none of its files is left
 )
