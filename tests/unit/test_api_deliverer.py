@@ -432,7 +432,25 @@ def test_what_is_on_its_way_to_a_webhook_that_is_disabled_or_removed_is_given_up
     asyncio.run(delivered(world.deliverer()))
 
     assert [] == world.servers.told
-    assert {DeliveryState.FAILED} == {each.state for of in (webhook, gone) for each in world.log(of)}
+    given_up = [each for of in (webhook, gone) for each in world.log(of)]
+    assert [(DeliveryState.FAILED, [deliveries.NOT_HEARD])] * 2 == [
+        (each.state, [made.error for made in each.tries]) for each in given_up
+    ]
+    assert all(each.finished_at == each.tries[0].at for each in given_up)
+
+
+def test_however_much_is_given_up_it_is_a_batch_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "BATCH", 3)
+    gone = [world.webhook(f"https://{number}.example/") for number in range(2)]
+    for _ in range(4):
+        world.end()
+    for webhook in gone:
+        webhooks.remove(world.database, webhook.id)
+
+    for expected in (5, 2, 0):
+        deliveries.take(world.database, {webhook.id: 8 for webhook in gone}, lease_seconds=30)
+        logged = [each.state for webhook in gone for each in world.log(webhook)]
+        assert expected == logged.count(DeliveryState.PENDING)
 
 
 @pytest.mark.parametrize("moved", [False, True])

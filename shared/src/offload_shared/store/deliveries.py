@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Label,
@@ -61,6 +60,8 @@ BATCH = 500
 #: Each failure makes the next lease twice as long, up to so many of them: where a store is too slow for one, or an
 #: attempt kills whoever makes it, the next ones come ever more seldom.
 MOST_DOUBLINGS = 9
+
+NOT_HEARD = "given up: the webhook is disabled, or removed"
 
 _PENDING = delivery.c.state == DeliveryState.PENDING
 
@@ -153,7 +154,7 @@ def _heads(after: str) -> Select[Any]:
             heads.c.target.is_not(None), heads.c.number < MOST_TARGETS
         )
     )
-    due = _due(delivery.c.tenant, heads.c.target).limit(1).correlate(heads)
+    due = _due(heads.c.target, delivery.c.tenant).limit(1).correlate(heads)
     return (
         select(heads.c.target, due.scalar_subquery().label("tenant"))
         .where(heads.c.target.is_not(None))
@@ -170,13 +171,13 @@ def take(database: Database, wanted: Mapping[str, int], *, lease_seconds: float)
 
     def work(connection: Connection) -> list[Taken]:
         servers = _servers(connection, wanted)
-        ids = list[str]()
+        ids, left = list[str](), BATCH
         for target, most in sorted(wanted.items()):
             if target in servers or target.startswith(CALLBACKS):
-                some = _due(delivery.c.id, target).limit(most)
+                some = _due(target, delivery.c.id).limit(most)
                 ids += connection.execute(some.with_for_update(skip_locked=True)).scalars()
             else:
-                _give_up(connection, target)
+                left -= _give_up(connection, target, left)
         if not ids:
             return []
         change = {
@@ -197,9 +198,9 @@ def _lease_seconds(first: float) -> ColumnElement[float]:
     return case(longer, value=delivery.c.failures, else_=first * 2.0**MOST_DOUBLINGS)
 
 
-def _due(column: Column[Any], target: str | ColumnElement[str]) -> Select[Any]:
+def _due(target: str | ColumnElement[str], *columns: ColumnElement[Any]) -> Select[Any]:
     due = _PENDING & (delivery.c.target == target) & (delivery.c.due_at <= now())
-    return select(column).where(due).order_by(delivery.c.due_at)
+    return select(*columns).where(due).order_by(delivery.c.due_at)
 
 
 def _servers(connection: Connection, targets: Mapping[str, int]) -> dict[str, tuple[str, Secrets]]:
@@ -219,10 +220,15 @@ def _callback_secrets(connection: Connection, tenants: set[str]) -> dict[str, Se
     return found
 
 
-def _give_up(connection: Connection, target: str) -> None:
-    some = _due(delivery.c.id, target).limit(BATCH).with_for_update(skip_locked=True).cte("some")
-    change = {"state": DeliveryState.FAILED, "finished_at": clock()}
-    connection.execute(update(delivery).where(delivery.c.id.in_(select(some.c.id))).values(change))
+def _give_up(connection: Connection, target: str, most: int) -> int:
+    some = _due(target, delivery.c.id, delivery.c.tries, clock().label("now")).limit(most)
+    rows = connection.execute(some.with_for_update(skip_locked=True)).all()
+    if rows:
+        change = {"state": DeliveryState.FAILED, "finished_at": clock(), "tries": bindparam("tried")}
+        statement = update(delivery).where(delivery.c.id == bindparam("given_up")).values(change)
+        untold = [(row.id, _tried(row, Try(at=row.now, seconds=0.0, error=NOT_HEARD))) for row in rows]
+        connection.execute(statement, [{"given_up": id_, "tried": tried} for id_, tried in untold])
+    return len(rows)
 
 
 def _taken(row: Row[Any], url: str, secrets: Secrets) -> Taken:
@@ -262,10 +268,9 @@ def settle(
         if row is None:
             return False
         ends = state is not DeliveryState.PENDING and (not disable or _disable(connection, taken))
-        tries = [*_tries(row), made][-MOST_TRIES_KEPT:]
         change: dict[str, Any] = {
             "state": state if ends else DeliveryState.PENDING,
-            "tries": msgspec.json.encode(tries).decode(),
+            "tries": _tried(row, made),
         }
         if payload is not None:
             change["payload"] = payload
@@ -329,6 +334,10 @@ def forget(database: Database, *, days: float) -> int:
 
 def _tries(row: Row[Any]) -> list[Try]:
     return msgspec.json.decode(row.tries, type=list[Try])
+
+
+def _tried(row: Row[Any], made: Try) -> str:
+    return msgspec.json.encode([*_tries(row), made][-MOST_TRIES_KEPT:]).decode()
 
 
 def _as_delivery(row: Row[Any]) -> Delivery:
