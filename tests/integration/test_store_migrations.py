@@ -1,10 +1,13 @@
 import subprocess
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import _upgrade, migrate
@@ -34,7 +37,7 @@ def test_the_migrations_make_the_tables_that_the_verbs_expect(database: Database
     assert [] == differences
 
 
-@pytest.mark.parametrize("revision", ["0001", "0004", "0007"])
+@pytest.mark.parametrize("revision", ["0001", "0004", "0007", "0009"])
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_url: str, revision: str) -> None:
     database = Database(store_url)
     database.write(lambda connection: _upgrade(connection, revision))
@@ -42,6 +45,38 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(store_url: str, rev
     differences = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
     database.dispose()
 
+    assert [] == differences
+
+
+def test_a_migration_that_waits_for_a_table_holds_nobody_up_for_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(postgres_url)
+    database.write(lambda connection: _upgrade(connection, "0009"))
+    tried_again = threading.Event()
+
+    def pause(_: float) -> None:
+        tried_again.set()
+        time.sleep(0.01)
+
+    monkeypatch.setattr("offload_shared.store.migrate.time", SimpleNamespace(sleep=pause))
+    migration = threading.Thread(target=migrate, args=[database])
+    reading = text("SELECT 1 FROM job LIMIT 1")
+
+    def back_up(connection: Connection) -> None:
+        connection.execute(reading)
+        migration.start()
+        assert tried_again.wait(9)
+        for _ in range(3):  # behind the migration, or between two of its tries
+            database.read(lambda another: another.execute(reading))
+        assert migration.is_alive()
+
+    database.write(back_up)
+    migration.join(60)
+    assert not migration.is_alive()
+
+    differences = database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    database.dispose()
     assert [] == differences
 
 
