@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from jwt import PyJWK
 from jwt.algorithms import get_default_algorithms
 
-from offload_api import fetching
+from offload_api import fetching, jwks
 from offload_api.issuer import KEPT_SECONDS, PAUSE_SECONDS, REFRESH_SECONDS, Issuer
 from offload_api.jwks import ALGORITHMS, key_set
 from offload_shared.errors import IssuerUnavailable
@@ -274,6 +276,17 @@ class TestKeySets:
         secret = {"kty": "oct", "kid": "s", "k": "AAAA", "alg": "HS256"}
 
         assert {("k", each) for each in expected} == key_set(json.dumps({"keys": [secret, jwk]}).encode()).keys()
+
+    def test_a_key_that_cannot_be_read_here_takes_no_other_with_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def read(jwk: dict[str, Any], algorithm: str) -> PyJWK:
+            if jwk["kid"] == "odd":
+                raise UnsupportedAlgorithm("this machine does not know the curve")
+            return PyJWK(jwk, algorithm)
+
+        monkeypatch.setattr(jwks, "PyJWK", read)
+        shown = [SigningKey(name, "ES256").jwk() for name in ("one", "odd", "another")]
+
+        assert {("one", "ES256"), ("another", "ES256")} == key_set(json.dumps({"keys": shown}).encode()).keys()
 
     @pytest.mark.parametrize(("operations", "used"), [(["verify"], True), (["encrypt"], False), ("verify", False)])
     def test_what_a_key_is_for_may_be_said_in_another_way(self, operations: Any, used: bool) -> None:

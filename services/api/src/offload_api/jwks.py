@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 from jwt import PyJWK
 from jwt.algorithms import AllowedPublicKeys
-from jwt.exceptions import PyJWTError
 
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
@@ -46,7 +45,7 @@ def _usable(jwk: Mapping[str, Any]) -> Iterator[tuple[str, AllowedPublicKeys]]:
         return
     try:
         key = PyJWK(dict(jwk), algorithms[0]).key
-    except (PyJWTError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - by the library below any kind: whatever is odd about one key, the others are good
         return
     if jwk["kty"] == "RSA" and not SMALLEST_RSA_BITS <= key.key_size <= LARGEST_RSA_BITS:
         return
