@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from offload_api.store import Store
+from offload_api.main import connect
+from offload_api.settings import ApiSettings
+from offload_api.store import SCANNING_THREADS, Store
 from offload_shared.errors import CommitUnknown, StoreUnavailable
 from offload_shared.store.database import Database
 
@@ -65,3 +68,18 @@ def test_calls_that_were_given_up_before_they_began_never_run(database: Database
 
     assert [CommitUnknown, CommitUnknown] == [type(answer) for answer in answers]
     assert [] == ran
+
+
+def test_each_thread_of_an_api_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    settings = ApiSettings(data_dir=tmp_path)
+    services = connect(settings)
+    beside = ("sweeper", "collector", "scheduler")
+    together = threading.Barrier(settings.store_threads + SCANNING_THREADS + len(beside))
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        reads = [
+            threads.submit(services.store.database.read, lambda _: together.wait(8)) for _ in range(together.parties)
+        ]
+    services.store.close()
+
+    assert set(range(together.parties)) == {read.result() for read in reads}

@@ -71,8 +71,8 @@ def connect(settings: ApiSettings) -> Services:
 
     The broker alone is not called yet: it may come and go, and jobs are accepted without it.
     """
-    # Beside the threads: the sweeper's and the scheduler's.
-    database = Database(settings.store, connections=settings.store_threads + SCANNING_THREADS + 2)
+    # Beside the threads: the sweeper's, the collector's and the scheduler's.
+    database = Database(settings.store, connections=settings.store_threads + SCANNING_THREADS + 3)
     migrate(database)
     publisher = None
     if settings.broker_url:
