@@ -12,8 +12,8 @@ from tests.servers.session import Servers, running_servers
 _REPORT = pytest.StashKey[str]()
 
 TESTS = Path(__file__).parent
-#: What depends on which servers there are: the store, the broker, and what is asked of both together. The rest meets
-#: no server, looks for faults at length, or is about runners, documents and clients, which are the same on all servers.
+#: Where the store, the broker, and what is asked of both together are tried. The rest looks for faults at length, or is
+#: about runners, documents and clients, which are the same on all servers.
 OF_SERVERS = (
     "integration",
     "acceptance/test_demo.py",
@@ -21,6 +21,8 @@ OF_SERVERS = (
     "acceptance/test_kills.py",
     "acceptance/test_start.py",
 )
+#: What a test names, as a fixture or in a parameter, when it asks for servers.
+SERVER_NAMES = ("postgres", "rabbitmq", "amqp_url", "servers")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--servers-alone"):
-        left_out = [item for item in items if _is_embedded(item) or not _is_of_servers(item)]
+        left_out = [item for item in items if not (_is_of_servers(item) and _asks_for_servers(item))]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
@@ -76,11 +78,12 @@ def _is_of_servers(item: pytest.Item) -> bool:
     return any(path.is_relative_to(each) for each in OF_SERVERS)
 
 
-def _is_embedded(item: pytest.Item) -> bool:
-    parameters = (
-        item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
-    )
-    return any("sqlite" in (each, getattr(each, "combination", None)) for each in parameters)
+def _asks_for_servers(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return False
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = [*item.fixturenames, *(str(getattr(each, "combination", each)) for each in parameters)]
+    return any(server in name for name in names for server in SERVER_NAMES)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -292,6 +292,10 @@ class Raw:
     def send(self, data: str | bytes) -> None:
         self._socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
 
+    def begins_with(self, expected: str) -> bool:
+        """Whether the answer does; the rest is left unread."""
+        return self._socket.recv(len(expected)).decode() == expected
+
     def answer(self) -> str:
         """Return all that comes until the server closes the connection."""
         received = b""

@@ -112,6 +112,7 @@ def test_streams_that_never_read_are_bounded_and_leave_memory_flat(tmp_path: Pat
             for _ in range(300):
                 raw = kept.enter_context(Raw(api))
                 raw.send(f"GET /v1/jobs/{job_id}/events HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert raw.begins_with("HTTP/1.1 200 ")
             until(lambda: refused(api, job_id), "the last place to be taken")
             for percent in range(100):
                 leases.report(api.database, {lease: Progress(percent, "x" * 200)})
