@@ -53,6 +53,9 @@ def plan_of_page(database: Database, wanted: WantedDeliveries) -> str:
     )
 
 
+WITHOUT_WHAT_IS_DELIVERED = ("ix_delivery_undelivered", "ix_delivery_due_at", "ix_delivery_target_due_at")
+
+
 @pytest.mark.parametrize("webhook_id", ["a" * 32, None])
 @pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.FAILED])
 def test_what_is_not_delivered_is_listed_without_a_look_at_all_that_is(
@@ -64,5 +67,6 @@ def test_what_is_not_delivered_is_listed_without_a_look_at_all_that_is(
 
     wanted = WantedDeliveries(webhook_id=webhook_id, state=state)
 
-    assert "ix_delivery_undelivered" in plan_of_page(database, wanted)
+    plan = plan_of_page(database, wanted)
+    assert any(index in plan for index in WITHOUT_WHAT_IS_DELIVERED)
     assert 5 == len(deliveries.page(database, wanted, size=50))
