@@ -1,8 +1,10 @@
 """Claims about a worker as its operator sees it: what its health says, how it ends, how many jobs it runs at once."""
 
+import ctypes
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from offload_worker.breaker import MOST_CRASHED_JOBS
@@ -53,6 +55,15 @@ def test_a_worker_that_cannot_make_a_folder_gives_its_jobs_back_and_loses_none(s
 
     stack.result(job_id)
     assert {"released", "succeeded"} == set(stack.outcomes(job_id))
+
+
+def test_a_worker_drains_whichever_of_its_threads_is_given_the_signal(stack: Stack) -> None:
+    worker = stack.start_worker()
+    other = next(thread.id for thread in psutil.Process(worker.pid).threads() if thread.id != worker.pid)
+
+    ctypes.CDLL(None).tgkill(worker.pid, other, signal.SIGTERM)  # as the kernel may with any SIGTERM
+
+    assert 0 == worker.wait()
 
 
 def test_a_second_sigterm_ends_a_worker_without_its_grace_and_without_loss(stack: Stack) -> None:

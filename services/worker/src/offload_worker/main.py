@@ -25,6 +25,8 @@ from offload_worker.settings import WorkerSettings
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 DATABASE_CONNECTIONS = 16
 PR_SET_DUMPABLE = 4
+#: The kernel may give a signal to any thread; Python handles it on this one, which the signal alone does not wake then.
+WAKE_SECONDS = 0.5
 
 Queues = Annotated[
     list[str] | None,
@@ -77,7 +79,8 @@ def _serve(settings: WorkerSettings) -> None:
     service.start()
     if health:
         health.serve(service)
-    signals.first.wait()
+    while not signals.first.wait(WAKE_SECONDS):
+        pass
     service.drain(hurry=signals.second.is_set)
     if health:
         health.close()
