@@ -15,11 +15,6 @@ from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import RejectedPositiveData
 
-#: Times may lie out of the years that every database can hold, or one before the other; and a task's rule between the
-#: fields of its payload points at the payload.
-#: And whether a server may be called where a URL leads, no schema says.
-RELATED_FIELDS = ("/run_at", "/deadline", "/payload", "/callback_url")
-
 
 def _key_of_another_body(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
     # Where a key is sent again on purpose. HEAD does not submit, so there is always a body that says so.
@@ -29,18 +24,6 @@ def _key_of_another_body(case: Case[Any], response: Response, problem: dict[str,
 def _token_of_no_list(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
     # A page token is what the service itself made.
     return response.status_code == 400 and "page_token" in (case.query or {})
-
-
-def _times_that_never_come(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
-    # What a cron expression and a time zone can be is said in words.
-    errors = problem.get("errors", [])
-    return bool(errors) and all(error["pointer"] in ("/cron", "/timezone") for error in errors)
-
-
-def _url_that_leads_nowhere(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
-    # Into the operator's own network, to no port that there is.
-    errors = problem.get("errors", [])
-    return bool(errors) and all(error["pointer"] == "/url" for error in errors)
 
 
 def _of_no_sound_whole(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
@@ -53,15 +36,6 @@ def _behind_the_end(case: Case[Any], response: Response, problem: dict[str, Any]
     return response.status_code == 416 and "Range" in (case.headers or {})
 
 
-def _fields_that_do_not_go_together(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
-    errors = problem.get("errors", [])
-    return bool(errors) and all(_is_of_more_than_one(error["pointer"], error["detail"]) for error in errors)
-
-
-def _is_of_more_than_one(pointer: str, detail: str) -> bool:
-    return pointer.endswith(RELATED_FIELDS) or (pointer.endswith("/delay_seconds") and detail == "excludes `run_at`")
-
-
 def _outside_of_the_calendar(case: Case[Any], response: Response, problem: dict[str, Any]) -> bool:
     return response.status_code == 400 and "created_after" in (case.query or {})
 
@@ -71,15 +45,29 @@ def _gone_meanwhile(case: Case[Any], response: Response, problem: dict[str, Any]
     return response.status_code == 410 and "job_id" in (case.path_parameters or {})
 
 
+def _related(pointer: str, detail: str) -> bool:
+    # Times may lie out of the years that every database can hold, or one before the other; and a task's rule between
+    # the fields of its payload points at the payload. And whether a server may be called where a URL leads, no schema
+    # says.
+    ends = ("/run_at", "/deadline", "/payload", "/callback_url")
+    return pointer.endswith(ends) or (pointer.endswith("/delay_seconds") and detail == "excludes `run_at`")
+
+
+def _times_that_never_come(pointer: str, detail: str) -> bool:
+    # What a cron expression and a time zone can be is said in words.
+    return pointer in ("/cron", "/timezone")
+
+
+def _url_that_leads_nowhere(pointer: str, detail: str) -> bool:
+    # Into the operator's own network, to no port that there is.
+    return pointer == "/url"
+
+
 OF_EVERY_OPERATION = (_gone_meanwhile,)
 
 MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool], ...]] = {
-    "submitJob": (_key_of_another_body, _fields_that_do_not_go_together),
-    "submitBatch": (_key_of_another_body, _fields_that_do_not_go_together),
-    "retryJob": (_key_of_another_body,),
-    "addSchedule": (_key_of_another_body, _fields_that_do_not_go_together, _times_that_never_come),
+    **dict.fromkeys(("submitJob", "submitBatch", "retryJob", "addSchedule"), (_key_of_another_body,)),
     "changeSchedule": (_of_no_sound_whole,),
-    **dict.fromkeys(("createWebhook", "changeWebhook"), (_url_that_leads_nowhere,)),
     **dict.fromkeys(("listWebhooks", "headListWebhooks", "listDeliveries", "headListDeliveries"), (_token_of_no_list,)),
     **dict.fromkeys(("listSchedules", "headListSchedules"), (_token_of_no_list,)),
     **dict.fromkeys(("listKeys", "headListKeys", "listAudit", "headListAudit"), (_token_of_no_list,)),
@@ -89,6 +77,13 @@ MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool
     "headGetFile": (_behind_the_end,),
     "getArtifact": (_behind_the_end,),
     "headGetArtifact": (_behind_the_end,),
+}
+
+#: What each error of a refusal may be about; one refusal may name several.
+MAY_BE_WRONG: dict[str, tuple[Callable[[str, str], bool], ...]] = {
+    **dict.fromkeys(("submitJob", "submitBatch"), (_related,)),
+    "addSchedule": (_related, _times_that_never_come),
+    **dict.fromkeys(("createWebhook", "changeWebhook"), (_url_that_leads_nowhere,)),
 }
 
 _numbers = itertools.count()
@@ -112,4 +107,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case[Any], resp
     except ValueError:
         problem = {}
     operation = case.operation.definition.raw.get("operationId", "")
-    return not any(rule(case, response, problem) for rule in (*OF_EVERY_OPERATION, *MAY_REFUSE.get(operation, ())))
+    if any(rule(case, response, problem) for rule in (*OF_EVERY_OPERATION, *MAY_REFUSE.get(operation, ()))):
+        return False
+    errors, rules = problem.get("errors", []), MAY_BE_WRONG.get(operation, ())
+    return not errors or not all(any(rule(each["pointer"], each["detail"]) for rule in rules) for each in errors)
