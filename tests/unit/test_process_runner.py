@@ -157,3 +157,19 @@ def test_a_child_that_never_becomes_ready_is_given_up(endless_import: Child) -> 
         endless_import.await_ready()
 
     assert family.process(endless_import.pid) is None
+
+
+@pytest.fixture
+def nice_child(tmp_path: Path) -> Iterator[Child]:
+    """A child that is to yield the processor to others."""
+    child = Child([], threads=1, nice=7, mark=f"test-{os.getpid()}-{time.monotonic_ns()}", folder=tmp_path)
+    yield child
+    child.close()
+
+
+def test_a_child_and_its_session_yield_the_processor(nice_child: Child) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    group = Path(f"/proc/{nice_child.pid}/autogroup")
+
+    assert min(19, mine + 7) == os.getpriority(os.PRIO_PROCESS, nice_child.pid)
+    assert not group.exists() or group.read_text().endswith(" nice 7\n")  # where there are such groups

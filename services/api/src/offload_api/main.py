@@ -21,11 +21,11 @@ from offload_api.trail import LOGGER
 from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
+from offload_shared.interpreter import keep_what_is_there, take_short_turns
 from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_shared.tasks import queues, registry
-from offload_shared.threads import take_short_turns
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -62,7 +62,9 @@ def serve(
         listening = listening_socket(settings)
     except OffloadError as error:
         sys.exit(f"offload-api: {error}")
-    Server(create_app(services), services).run(sockets=[listening])
+    server = Server(create_app(services), services)
+    keep_what_is_there()
+    server.run(sockets=[listening])
     services.store.close()
 
 

@@ -13,10 +13,10 @@ import typer
 from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.errors import OffloadError
+from offload_shared.interpreter import keep_what_is_there, take_short_turns
 from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
-from offload_shared.threads import take_short_turns
 from offload_worker import output
 from offload_worker.health import HealthServer
 from offload_worker.service import WorkerService, broker_parameters
@@ -76,6 +76,7 @@ def _serve(settings: WorkerSettings) -> None:
     signals = _Signals()
     health = HealthServer(settings.health_host, settings.health_port) if settings.health_port else None
     service = WorkerService(settings, database, artifacts)
+    keep_what_is_there()
     service.start()
     if health:
         health.serve(service)

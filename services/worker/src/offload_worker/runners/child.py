@@ -19,6 +19,7 @@ import msgspec
 
 from offload_shared import failpoints, tasks
 from offload_shared.failpoints import Point
+from offload_shared.interpreter import keep_what_is_there
 from offload_shared.job import Failed, Succeeded
 from offload_worker import handlers
 from offload_worker.handle import JobRejected
@@ -110,6 +111,7 @@ def main() -> None:
     failpoints.arm(os.environ.get("OFFLOAD_FAILPOINTS", ""))
     for module in modules:
         importlib.import_module(module)
+    keep_what_is_there()
     frames.send(connection, frames.Ready())
     pristine = Pristine()
     while isinstance(run := frames.receive_to_child(connection), frames.Run):

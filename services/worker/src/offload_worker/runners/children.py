@@ -25,6 +25,8 @@ READ_BYTES = 65536
 OUTPUT_PAUSE_SECONDS = 0.005
 #: For a child to take a frame, which an honest one does at once.
 SEND_SECONDS = 30.0
+#: To have a session yield, while others have the turn.
+SESSION_TRIES, SESSION_RETRY_SECONDS = 20, 0.01
 #: For a child to do its imports.
 STARTUP_SECONDS = 120.0
 #: For a child that closed its connection to end by itself, which tells why.
@@ -251,9 +253,22 @@ class Child:
 
 
 def _be_nice(pid: int, nice: int) -> None:
-    # From here rather than by itself, after its imports: that many start at once must not hold up the services.
+    """Have a child, the leader of a session, yield the processor to whatever runs beside it.
+
+    From here rather than by itself, after its imports: that many start at once must not hold up the services.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice))
+    # Where Linux shares the processors out among sessions (autogroup), that counts within the child's own one alone.
+    for _ in range(SESSION_TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+        except BlockingIOError:  # ordinary users may make one such change in 100 ms, all together
+            time.sleep(SESSION_RETRY_SECONDS)
+        except OSError:  # not here, or the child is gone
+            break
+        else:
+            break
 
 
 def _chunk(descriptor: int) -> bytes:
