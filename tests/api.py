@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from tests.acceptance.stack import Process, Stack
 from tests.jobs import claimed
 from tests.servers.session import Servers
 
-STORES = ("sqlite", "postgresql")
+#: What a service runs on: embedded parts, or both servers.
+STORES = ("sqlite", "postgresql+rabbitmq")
 FINAL = ("succeeded", "failed", "cancelled")
 
 Headers = dict[str, str]
@@ -103,17 +104,20 @@ def running_api(folder: Path, store_url: str = "", broker_url: str = "", **setti
 
 @contextmanager
 def api_on(store: str, request: pytest.FixtureRequest, folder: Path, **settings: str) -> Iterator[Api]:
-    """Run an API on this kind of store, one of `STORES`, for the length of a `with` block."""
+    """Run an API on one of `STORES`, for the length of a `with` block."""
     if store == "sqlite":
         with running_api(folder, **settings) as running:
             yield running
         return
     servers: Servers = request.getfixturevalue("servers")
     name = f"test_{uuid.uuid4().hex}"
-    servers.postgresql.create_database(name)
-    with running_api(folder, servers.postgresql.postgres_url(name), **settings) as running:
-        yield running
-    servers.postgresql.drop_database(name)
+    with ExitStack() as cleanup:
+        servers.postgresql.create_database(name)
+        cleanup.callback(servers.postgresql.drop_database, name)
+        servers.rabbitmq.create_vhost(name)
+        cleanup.callback(servers.rabbitmq.drop_vhost, name)
+        urls = servers.postgresql.postgres_url(name), servers.rabbitmq.amqp_url(name)
+        yield cleanup.enter_context(running_api(folder, *urls, **settings))
 
 
 class Waiting:

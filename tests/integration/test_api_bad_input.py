@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy import func, select
 
 from offload_shared.store.schema import job as job_table
-from tests.api import Api, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 
 LIMIT_BYTES = 100_000
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    with running_api(folder, max_body_bytes=str(LIMIT_BYTES), max_upload_bytes=str(LIMIT_BYTES)) as running:
+@pytest.fixture(scope="module", params=STORES)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    limits = {"max_body_bytes": str(LIMIT_BYTES), "max_upload_bytes": str(LIMIT_BYTES)}
+    with api_on(request.param, request, tmp_path_factory.mktemp("api"), **limits) as running:
         yield running
 
 
@@ -242,13 +242,6 @@ def test_headers_without_end_are_431(api: Api) -> None:
             raw.send("x" * 4096)
 
         assert raw.answer().startswith("HTTP/1.1 431 ")
-
-
-def test_headers_that_dribble_in_are_408_after_ten_seconds(api: Api) -> None:
-    with Raw(api) as raw:
-        raw.send("GET /health/live HTTP/1.1\r\nHost: x\r\nX: ")
-
-        assert raw.answer().startswith("HTTP/1.1 408 ")
 
 
 def test_what_follows_a_body_longer_than_announced_is_no_request(api: Api) -> None:

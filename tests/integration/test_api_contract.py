@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from offload_api.openapi.paths import PATHS
-from tests.api import Api, running_api
+from tests.api import STORES, Api, api_on
 from tests.integration.test_api_jobs import UNKNOWN_ID
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_api(tmp_path_factory.mktemp("api")) as running:
+@pytest.fixture(scope="module", params=STORES)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with api_on(request.param, request, tmp_path_factory.mktemp("api")) as running:
         yield running
 
 

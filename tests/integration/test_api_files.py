@@ -9,15 +9,16 @@ import pytest
 
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import StoredFile
-from tests.api import Api, problem, running_api
+from tests.api import STORES, Api, api_on, problem, running_api
 
 LIMIT_BYTES = 1_000_000
 CONTENT = bytes(range(256)) * 100
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_api(tmp_path_factory.mktemp("api"), max_upload_bytes=str(LIMIT_BYTES)) as running:
+@pytest.fixture(scope="module", params=STORES)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("api")
+    with api_on(request.param, request, folder, max_upload_bytes=str(LIMIT_BYTES)) as running:
         yield running
 
 

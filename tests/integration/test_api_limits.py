@@ -16,7 +16,7 @@ from offload_shared.job import Progress
 from offload_shared.store import leases
 from offload_shared.store.schema import job as job_table
 from tests.acceptance.stack import until
-from tests.api import Api, problem, running_api
+from tests.api import STORES, Api, api_on, problem, running_api
 from tests.integration.test_api_bad_input import JSON, Raw, job
 
 LIMIT_BYTES = 100_000
@@ -24,10 +24,10 @@ LIMIT_BYTES = 100_000
 FLAT_BYTES = 60_000_000
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    with running_api(folder, max_body_bytes=str(LIMIT_BYTES), max_upload_bytes=str(LIMIT_BYTES)) as running:
+@pytest.fixture(scope="module", params=STORES)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    limits = {"max_body_bytes": str(LIMIT_BYTES), "max_upload_bytes": str(LIMIT_BYTES)}
+    with api_on(request.param, request, tmp_path_factory.mktemp("api"), **limits) as running:
         yield running
 
 

@@ -487,8 +487,7 @@ def test_whatever_becomes_of_a_turn_each_time_has_one_job(
 ) -> None:
     points = tmp_path / "failpoints"
     points.mkdir()
-    url = "" if store == "sqlite" else str(request.getfixturevalue("postgres_url"))
-    with running_api(tmp_path, url, failpoints=str(points)) as api:
+    with api_on(store, request, tmp_path, failpoints=str(points)) as api:
         ids = [add(api)["id"] for _ in range(20)]
         (points / "new.fired").write_text(action)
         (points / "new.fired").rename(points / point)
@@ -523,11 +522,9 @@ def test_times_that_came_while_no_api_ran_are_seen_to_after_the_restart(
         assert [1, 0, 1] == [len(jobs_of(api, each)) for each in (late, skipped, once)]
 
 
-@pytest.mark.parametrize("servers_urls", [(), ("postgres_url", "amqp_url")], ids=["embedded", "servers"])
-def test_a_job_of_a_schedule_runs_to_its_end(
-    servers_urls: tuple[str, ...], request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    with running_api(tmp_path, *(request.getfixturevalue(each) for each in servers_urls)) as api:
+@pytest.mark.parametrize("store", STORES)
+def test_a_job_of_a_schedule_runs_to_its_end(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    with api_on(store, request, tmp_path) as api:
         api.start_worker()
         made = add(api)["id"]
         make_due(api.database, [made])
@@ -537,7 +534,7 @@ def test_a_job_of_a_schedule_runs_to_its_end(
 
 def test_without_its_store_nothing_is_told_of_schedules(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     servers = request.getfixturevalue("servers")
-    with api_on("postgresql", request, tmp_path) as api:
+    with api_on("postgresql+rabbitmq", request, tmp_path) as api:
         made = add(api)["id"]
         with servers.postgresql.down():
             answers = [
