@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.api import STORES, Api, api_on, problem
 
 LIMIT_BYTES = 100_000
 JSON = {"Content-Type": "application/json"}
+PATIENCE_SECONDS = 15
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -280,7 +282,7 @@ class Raw:
     """A connection on which a test writes what no client library would."""
 
     def __init__(self, api: Api) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", api.port), timeout=15)
+        self._socket = socket.create_connection(("127.0.0.1", api.port), timeout=PATIENCE_SECONDS)
 
     def send(self, data: str | bytes) -> None:
         self._socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
@@ -288,6 +290,18 @@ class Raw:
     def begins_with(self, expected: str) -> bool:
         """Whether the answer does; the rest is left unread."""
         return self._socket.recv(len(expected)).decode() == expected
+
+    def is_answered(self, *, before: threading.Event) -> bool:
+        """Whether an answer begins before this happens."""
+        while not before.is_set():
+            self._socket.settimeout(0.05)
+            try:
+                return bool(self._socket.recv(1, socket.MSG_PEEK))
+            except TimeoutError:
+                continue
+            finally:
+                self._socket.settimeout(PATIENCE_SECONDS)
+        return False
 
     def answer(self) -> str:
         """Return all that comes until the server closes the connection."""

@@ -3,6 +3,8 @@
 import gzip
 import json
 import socket
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -22,6 +24,8 @@ from tests.integration.test_api_bad_input import JSON, Raw, job
 LIMIT_BYTES = 100_000
 #: What a process may grow by and still count as flat: far less than any one of the abuses would take if it were kept.
 FLAT_BYTES = 60_000_000
+#: So many bodies of this size at once would be far from flat.
+MANY, LARGE_BYTES = 200, 1024 * 1024
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -118,6 +122,50 @@ def test_streams_that_never_read_are_bounded_and_leave_memory_flat(tmp_path: Pat
                 leases.report(api.database, {lease: Progress(percent, "x" * 200)})
                 assert percent <= api.job(job_id)["progress"]["percent"]
             assert rss(api) - before < FLAT_BYTES
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("encoding", ["announced", "chunked"])
+def test_large_bodies_that_come_together_find_no_more_room_than_there_is_and_memory_stays_flat(
+    store: str, encoding: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    limits = {"max_body_bytes": str(LARGE_BYTES), "max_held_bytes": str(8 * LARGE_BYTES)}
+    with api_on(store, request, tmp_path, **limits) as api, ThreadPoolExecutor(MANY) as threads:
+        before, go_on = rss(api), threading.Event()
+        answers = [threads.submit(last_byte_kept_back, api, encoding, go_on) for _ in range(MANY)]
+        # A client has half of the room, and all here are one. Who finds none is told, while the others are waited for.
+        until(lambda: sum(each.done() for each in answers) == MANY - 4, "the end of all that found no room")
+        assert api.submit()["state"] == "queued"
+        assert rss(api) - before < FLAT_BYTES
+        go_on.set()
+        heads = [each.result().partition("\r\n\r\n")[0] for each in answers]
+
+        assert {"202": 4, "503": MANY - 4} == Counter(head.split(" ")[1] for head in heads)
+        assert all("\r\nretry-after: " in head for head in heads)
+        assert 202 == api.http.post("/v1/jobs", content=job().ljust(LARGE_BYTES), headers=JSON).status_code
+        rows = select(func.count()).select_from(job_table)
+        assert 6 == api.database.read(lambda connection: connection.execute(rows).scalar_one())
+
+
+def last_byte_kept_back(api: Api, encoding: str, go_on: threading.Event) -> str:
+    """Return what is answered to a job in a large body, whose last byte is sent when its time has come."""
+    body = job().ljust(LARGE_BYTES)
+    length = f"Content-Length: {LARGE_BYTES}" if encoding == "announced" else "Transfer-Encoding: chunked"
+    head = (
+        f"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n{length}\r\n\r\n"
+    )
+    first, last = (
+        (body[:-1], body[-1:]) if encoding == "announced" else (chunk(body[:-1]), chunk(body[-1:]) + chunk(b""))
+    )
+    with Raw(api) as raw:
+        raw.send(head.encode() + first)
+        if not raw.is_answered(before=go_on):
+            raw.send(last)
+        return raw.answer()
+
+
+def chunk(content: bytes) -> bytes:
+    return f"{len(content):x}\r\n".encode() + content + b"\r\n"
 
 
 def refused(api: Api, job_id: str) -> bool:

@@ -10,6 +10,7 @@ from offload_api.additions import Additions
 from offload_api.cached import Cached
 from offload_api.collecting import Collector
 from offload_api.deliverer import Deliverer
+from offload_api.held import HeldBodies
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
@@ -58,6 +59,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: Scheduler
     deliverer: Deliverer
     additions: Additions
+    bodies: HeldBodies
     watch: JobWatch
     streams: Streams
     keyring: Keyring
@@ -139,6 +141,7 @@ def assemble(
         scheduler=Scheduler(database, schedules, max_queued=settings.max_queued),
         deliverer=deliverer,
         additions=additions,
+        bodies=HeldBodies(most_bytes=settings.max_held_bytes, patience_seconds=settings.store_answer_seconds),
         watch=JobWatch(versions, most_waiters=MOST_WAITERS + settings.max_streams),
         keyring=keyring,
         identify=identify,

@@ -32,6 +32,7 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     jwt_tenant_claim: Word = "tenant"
     max_body_bytes: Bytes = 1024 * 1024  # of a submitted job
     max_batch_bytes: Bytes = 4 * 1024 * 1024  # of many submitted together
+    max_held_bytes: Bytes = 64 * 1024 * 1024  # of all large bodies that one API process holds in memory
     max_upload_bytes: Bytes = 1024 * 1024 * 1024  # of an uploaded file
     max_timeout_seconds: LongSeconds = 7 * 86_400.0  # the most a client may ask for
     max_memory_limit_mb: Annotated[int, Meta(ge=1)] = 16_384

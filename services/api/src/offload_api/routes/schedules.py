@@ -1,6 +1,5 @@
 """Schedules: add, list, look at, change, remove."""
 
-import asyncio
 from functools import partial
 from http import HTTPStatus
 
@@ -11,7 +10,7 @@ from litestar.params import FromPath
 
 from offload_api import paging
 from offload_api.access import needs
-from offload_api.bodies import MERGE_PATCH_TYPES, AnyRequest, read_json
+from offload_api.bodies import MERGE_PATCH_TYPES, AnyRequest, held_json
 from offload_api.headers import idempotency_key, matches
 from offload_api.problems import Problem, not_found
 from offload_api.reading import JSON, require_id
@@ -29,12 +28,12 @@ from offload_shared.store import schedules as store
 @post("/", status_code=HTTPStatus.CREATED, opt=needs(Scope.SUBMIT))
 async def add(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store a schedule and answer 201 once it is committed."""
-    body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
-    key = idempotency_key(request.headers)
-    new = await asyncio.to_thread(services.schedules.decode, body, key, request.auth.tenant)
     most = services.settings.max_schedules
-    first = partial(first_time, new.plan)
-    added = await services.store.run(store.add_schedule, new, first_run_at=first, most=most)
+    async with held_json(request, services.bodies, limit_bytes=services.settings.max_body_bytes) as body:
+        key = idempotency_key(request.headers)
+        new = await services.bodies.look_into(body, services.schedules.decode, key, request.auth.tenant)
+        first = partial(first_time, new.plan)
+        added = await services.store.run(store.add_schedule, new, first_run_at=first, most=most)
     if added is None:
         detail = f"There are {most} schedules, as many as are kept for you; remove one that is not needed."
         raise Problem(HTTPStatus.CONFLICT, "too-many-schedules", "Too many schedules", detail)
@@ -77,11 +76,11 @@ async def change(
 ) -> Response[bytes]:
     """Change a schedule by a JSON merge patch (RFC 7396); what comes of it must be a sound schedule as a whole."""
     limit_bytes = services.settings.max_body_bytes
-    body = await read_json(request, limit_bytes=limit_bytes, media_types=MERGE_PATCH_TYPES)
-    changed = await asyncio.to_thread(services.schedules.change, body)
-    schedule = await services.store.run(
-        store.change_schedule, require_id(schedule_id, "schedule"), changed=changed, tenant=request.auth.tenant
-    )
+    tenant = request.auth.tenant
+    async with held_json(request, services.bodies, limit_bytes=limit_bytes, media_types=MERGE_PATCH_TYPES) as body:
+        changed = await services.bodies.look_into(body, services.schedules.change)
+        verb = store.change_schedule
+        schedule = await services.store.run(verb, require_id(schedule_id, "schedule"), changed=changed, tenant=tenant)
     if schedule is None:
         raise not_found("schedule")
     return _shown(schedule, HTTPStatus.OK)

@@ -1,6 +1,5 @@
 """Every way to make a job: submit one, submit many together, run one again."""
 
-import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeVar
@@ -11,8 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from offload_api.access import Caller, needs
-from offload_api.bodies import AnyRequest, read_json
+from offload_api.bodies import AnyRequest, held_json
 from offload_api.headers import idempotency_key
+from offload_api.held import SMALL_BYTES
 from offload_api.problems import Problem, never_fits, too_many_queued
 from offload_api.reading import (
     JSON,
@@ -37,17 +37,16 @@ from offload_shared.store import jobs, listing, retries
 from offload_shared.store.jobs import Added
 from offload_shared.store.retries import RetryRefusal
 
-LARGE_BODY_BYTES = 64 * 1024
-
 T = TypeVar("T")
 
 
 @post("/", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
 async def submit(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store a job and answer 202 once it is committed, never before."""
-    body = await read_json(request, limit_bytes=services.settings.max_body_bytes)
-    new = await _decoded(services.submissions.decode, body, idempotency_key(request.headers), request.auth.tenant)
-    return await _accepted(services, request.auth, new, await services.additions.submit(new))
+    async with held_json(request, services.bodies, limit_bytes=services.settings.max_body_bytes) as body:
+        new = await _decoded(services, services.submissions.decode, body, request)
+        added = await services.additions.submit(new)
+    return await _accepted(services, request.auth, new, added)
 
 
 @post("/{job_id:str}/retry", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
@@ -78,12 +77,12 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
 @post("/v1/jobs:batch", status_code=HTTPStatus.ACCEPTED, opt=needs(Scope.SUBMIT))
 async def submit_batch(request: AnyRequest, services: NamedDependency[Services]) -> Response[bytes]:
     """Store many jobs in one transaction and answer 202 once it is committed; or store none."""
-    body = await read_json(request, limit_bytes=services.settings.max_batch_bytes)
-    new = await _decoded(services.submissions.decode_batch, body, idempotency_key(request.headers), request.auth.tenant)
     most = services.settings.max_queued
-    added = await services.additions.alone(
-        request.auth.tenant, lambda: services.store.run(jobs.add_all, new, max_queued=most)
-    )
+    async with held_json(request, services.bodies, limit_bytes=services.settings.max_batch_bytes) as body:
+        new = await _decoded(services, services.submissions.decode_batch, body, request)
+        added = await services.additions.alone(
+            request.auth.tenant, lambda: services.store.run(jobs.add_all, new, max_queued=most)
+        )
     if any(answer.refused for answer in added) and len(new) > most:
         raise never_fits(len(new), most)
     for answer in added:
@@ -105,10 +104,13 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     return Response(msgspec.json.encode(batch), status_code=HTTPStatus.ACCEPTED, media_type=JSON, headers=headers)
 
 
-async def _decoded(decode: Callable[[bytes, str | None, str], T], body: bytes, key: str | None, tenant: str) -> T:
+async def _decoded(
+    services: Services, decode: Callable[[bytes, str | None, str], T], body: bytes, request: AnyRequest
+) -> T:
+    key, tenant = idempotency_key(request.headers), request.auth.tenant
     # To look into a large body takes a while, during which the others are to be answered.
-    if len(body) > LARGE_BODY_BYTES:
-        return await asyncio.to_thread(decode, body, key, tenant)
+    if len(body) > SMALL_BYTES:
+        return await services.bodies.look_into(body, decode, key, tenant)
     return decode(body, key, tenant)
 
 
