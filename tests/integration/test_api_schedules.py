@@ -246,7 +246,7 @@ class TestChanging:
         ("patch", "pointers"),
         [
             ([], [""]),
-            ({"id": UNKNOWN_ID}, ["/id"]),
+            ({"id": UNKNOWN_ID, "colour": None}, ["/colour", "/id"]),
             ({"next_run_at": "2030-01-01T00:00:00Z"}, ["/next_run_at"]),
             ({"cron": "0 0 30 2 *", "timezone": "Mars/Olympus"}, ["/cron", "/timezone"]),
             ({"job": {"payload": {"colour": 1}, "priority": 10}}, ["/job/payload/colour", "/job/priority"]),

@@ -99,7 +99,10 @@ class Schedules:
         patch = parsed(body)
 
         def changed(schedule: Schedule, now: datetime) -> tuple[Plan, datetime | None]:
-            whole = msgspec.json.encode(merged(_document(schedule.plan), patch))
+            changes = merged(_document(schedule.plan), patch)
+            if isinstance(patch, dict):  # what is no member is refused also with null, which would take nothing away
+                changes |= {name: patch[name] for name in patch.keys() - set(ScheduleBody.__struct_fields__)}
+            whole = msgspec.json.encode(changes)
             if len(whole) > self._limit_bytes:
                 raise too_large(self._limit_bytes)
             plan = _plan(self._decoded(whole))

@@ -81,14 +81,21 @@ def _told_apart(union: Schema, kinds: Mapping[str, type[Options]]) -> Schema:
 
 
 def _merge_patch(body: Schema) -> Schema:
-    # Any member may be left out, or taken away by null; of the job, too, a part may be given.
+    # Any member may be left out, or taken away by null where none is needed; of the job, too, a part may be given.
     # What it is without is the default, which the client does not say by leaving it out.
     parts: Schema = {
-        name: {"anyOf": [{key: each for key, each in schema.items() if key != "default"}, {"type": "null"}]}
+        name: schema
+        if name in body["required"]
+        else {"anyOf": [{key: each for key, each in schema.items() if key != "default"}, {"type": "null"}]}
         for name, schema in body["properties"].items()
     }
     parts["job"] = {"type": "object", "description": "What changes of the job: its payload, its options."}
-    return {"type": "object", "description": "What changes of a schedule (RFC 7396).", "properties": parts}
+    return {
+        "type": "object",
+        "description": "What changes of a schedule (RFC 7396).",
+        "properties": parts,
+        "additionalProperties": False,
+    }
 
 
 def _distinct(found: list[Schema]) -> list[Schema]:
