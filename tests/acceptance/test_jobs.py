@@ -8,8 +8,11 @@ import numpy
 import onnxruntime
 import pytest
 from sklearn.datasets import load_wine
+from sqlalchemy import func, select
 
-from tests.acceptance.conftest import COMBINATIONS, combination
+from offload_shared.store.database import Database
+from offload_shared.store.schema import job
+from tests.acceptance.conftest import COMBINATIONS, EMBEDDED_AND_WHOLE, combination
 from tests.acceptance.stack import Stack, gone, until
 
 MANY = 60
@@ -163,3 +166,26 @@ def test_an_urgent_job_overtakes_a_backlog(stack: Stack) -> None:
 
     started = {job_id: stack.ended(job_id)["started_at"] for job_id in [urgent, *waiting]}
     assert sum(started[urgent] > started[job_id] for job_id in waiting) <= 1
+
+
+@pytest.mark.parametrize("stack", EMBEDDED_AND_WHOLE, indirect=True)
+def test_an_urgent_job_overtakes_a_backlog_of_ten_thousand(stack: Stack) -> None:
+    stack.start_api()
+    batch = {"jobs": [{"task": "probe", "payload": {}, "priority": 0}] * 1000}
+    for _ in range(10):
+        assert 202 == stack.ask("POST", "/v1/jobs:batch", json=batch).status_code
+    stack.start_worker("--queue", "probe", "--slots", "1")
+    until(lambda: stack.ask("GET", "/v1/jobs?state=succeeded").json()["jobs"], "the first of them to end")
+
+    urgent = stack.submit("probe", priority=9)
+
+    stack.ended(urgent)
+    database = Database(stack.environment["OFFLOAD_STORE_URL"] or f"sqlite:///{stack.folder / 'data' / 'offload.db'}")
+    mine = select(job.c.created_at, job.c.started_at).where(job.c.id == urgent).subquery()
+    meanwhile = select(func.count()).where(job.c.started_at.between(mine.c.created_at, mine.c.started_at))
+    behind = select(func.count()).select_from(job).where(job.c.state == "queued")
+    started, waiting = database.read(lambda found: [found.execute(each).scalar_one() for each in (meanwhile, behind)])
+    database.dispose()
+    # While its hint is on its way the worker goes on with the backlog.
+    assert started <= 100
+    assert waiting > 5_000

@@ -17,6 +17,8 @@ from tests.api import STORES, Api, api_on, problem
 LIMIT_BYTES = 100_000
 JSON = {"Content-Type": "application/json"}
 PATIENCE_SECONDS = 15
+#: What takes a large body, each kind by a limit of its own.
+BODIES = ("/v1/jobs", "/v1/jobs:batch", "/v1/schedules", "/v1/files")
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -139,7 +141,7 @@ def test_a_job_that_is_not_announced_as_json_is_415(api: Api, media_type: str | 
     assert (415, "/problems/unsupported-media-type") == (answer.status_code, problem(answer)["type"])
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/files"])
+@pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
 def test_a_compressed_body_is_415_and_never_inflated(api: Api, path: str, encoding: str) -> None:
     answer = api.http.post(path, content=job(), headers={**JSON, "Content-Encoding": encoding})
@@ -158,7 +160,7 @@ def test_an_unusable_idempotency_key_is_400(api: Api, key: str) -> None:
     assert "Idempotency-Key" in problem(answer)["detail"]
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/files"])
+@pytest.mark.parametrize("path", BODIES)
 def test_a_body_announced_as_too_large_is_413_before_it_is_sent(api: Api, path: str) -> None:
     with Raw(api) as raw:
         raw.send(
@@ -169,7 +171,7 @@ def test_a_body_announced_as_too_large_is_413_before_it_is_sent(api: Api, path: 
         assert raw.answer().startswith("HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/files"])
+@pytest.mark.parametrize("path", BODIES)
 def test_a_body_without_end_is_413_at_the_limit_with_flat_memory(api: Api, path: str) -> None:
     before = psutil.Process(api.process.pid).memory_info().rss
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
@@ -256,7 +258,7 @@ def test_what_follows_a_body_longer_than_announced_is_no_request(api: Api) -> No
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing(api: Api) -> None:
-    for path in ("/v1/jobs", "/v1/files"):
+    for path in BODIES:
         with Raw(api) as raw:
             raw.send(
                 f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"

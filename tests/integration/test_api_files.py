@@ -195,6 +195,11 @@ def test_an_artifact_is_downloaded_by_the_link_in_its_job(api: Api, tmp_path: Pa
     assert (206, CONTENT[-6:]) == (answer.status_code, answer.content)
     assert "application/x-onnx" == answer.headers["content-type"]
     assert 404 == problem(api.http.get(shown["href"] + "x"))["status"]
+    behind = api.http.get(shown["href"], headers={"Range": f"bytes={len(CONTENT)}-"})
+    assert (416, f"bytes */{len(CONTENT)}") == (problem(behind)["status"], behind.headers["content-range"])
+    assert 304 == api.http.get(shown["href"], headers={"If-None-Match": answer.headers["etag"]}).status_code
+    head = api.http.head(shown["href"])
+    assert (200, b"", str(len(CONTENT))) == (head.status_code, head.content, head.headers["content-length"])
 
 
 def test_bytes_that_the_storage_has_lost_are_503_and_no_torn_file(api: Api) -> None:

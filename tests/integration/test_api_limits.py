@@ -107,8 +107,11 @@ def test_too_many_connections_of_a_client_are_refused_until_one_is_closed(tmp_pa
             until(served, "a place for a connection")
 
 
-def test_streams_that_never_read_are_bounded_and_leave_memory_flat(tmp_path: Path) -> None:
-    with running_api(tmp_path, max_streams_per_client="300") as api:
+@pytest.mark.parametrize("store", STORES)
+def test_streams_that_never_read_are_bounded_and_leave_memory_flat(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with api_on(store, request, tmp_path, max_streams_per_client="300") as api:
         job_id = api.submit()["id"]
         lease = api.start(job_id)
         before = rss(api)

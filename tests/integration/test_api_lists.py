@@ -1,5 +1,6 @@
 """Lists of jobs, batches and retries over HTTP, on each kind of store."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -61,6 +62,30 @@ class TestLists:
 
         assert ids[::-1] == [job_id for each in found for job_id in each]
         assert [3, 3, 1] == [len(each) for each in found]
+
+    def test_no_page_misses_or_repeats_a_job_while_two_apis_add_others(self, api: Api) -> None:
+        ids = [api.submit(tags=["busy"])["id"] for _ in range(40)][::-1]
+        stop = threading.Event()
+
+        def add(client: httpx2.Client) -> int:
+            made = 0
+            while not stop.is_set():
+                body = {"jobs": [echo(str(number), tags=["busy"]) for number in range(3)]}
+                client.post("/v1/jobs:batch", json=body).raise_for_status()
+                made += 1
+            return made
+
+        with api.another() as other, ThreadPoolExecutor(2) as threads:
+            adding = [threads.submit(add, client) for client in (api.http, other)]
+            try:
+                found = [job["id"] for page in pages(api, tag="busy", page_size=4) for job in page.json()["jobs"]]
+            finally:
+                stop.set()
+            assert all(each.result() for each in adding)
+
+        assert ids == [job_id for job_id in found if job_id in ids]
+        assert len(found) == len(set(found))
+        assert found == sorted(found, reverse=True)
 
     def test_each_filter_leaves_out_what_it_does_not_fit(self, api: Api) -> None:
         queued = api.submit(tags=["filtered"])["id"]
