@@ -6,6 +6,7 @@ import msgspec
 
 from chaos.evidence import Case, Evidence
 from chaos.history import History
+from chaos.kinds import RECURRING
 from chaos.rules import FINAL, RULES, Violation
 from chaos.store import Rows
 
@@ -14,6 +15,7 @@ class Classes(msgspec.Struct, frozen=True, kw_only=True):
     """How many jobs there are of each class."""
 
     attempted: int
+    recurring: int  # beside these, added by schedules
     acknowledged: int
     ok: int  # acknowledged, and ended as its kind may or as a fault explains
     lost: int  # acknowledged, and not there or not ended
@@ -44,11 +46,13 @@ def check(history: History, rows: Rows) -> Verdict:
 
 
 def _classes(cases: list[Case], violations: list[Violation]) -> Classes:
-    acknowledged = [case for case in cases if case.acknowledged]
-    others = [case for case in cases if not case.acknowledged]
+    submitted = [case for case in cases if case.kind is not RECURRING]
+    acknowledged = [case for case in submitted if case.acknowledged]
+    others = [case for case in submitted if not case.acknowledged]
     blamed = {violation.note for violation in violations}
     return Classes(
-        attempted=len(cases),
+        attempted=len(submitted),
+        recurring=len(cases) - len(submitted),
         acknowledged=len(acknowledged),
         ok=sum(_has_ended(case) and case.note not in blamed for case in acknowledged),
         lost=sum(not _has_ended(case) for case in acknowledged),

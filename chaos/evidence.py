@@ -9,10 +9,10 @@ import msgspec
 
 from chaos import faults
 from chaos.history import Call, Fault, History, Planned
-from chaos.kinds import BY_NAME, Kind, note_field
+from chaos.kinds import BY_NAME, RECURRING, Kind, note_field
 from chaos.store import ArtifactRow, AttemptRow, JobRow, Rows
 
-ACCEPTED = 202
+CREATED, ACCEPTED = 201, 202
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.row.state}:{self.row.failure}" if self.row.state == "failed" else self.row.state
 
 
+class Recurring(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule that had a job run every minute, and for how long, by the store's clock."""
+
+    id: str
+    note: str
+    added: float  # it was by then
+    removed: float  # it was not before
+    rows: list[JobRow] = []
+
+
 class Evidence:
     """A run's history and rows, joined."""
 
@@ -62,11 +72,12 @@ class Evidence:
 
     @cached_property
     def cases(self) -> list[Case]:
-        """Every job that was planned."""
+        """Every job that was planned, and every one of a schedule."""
         calls, attempts, artifacts = defaultdict(list), defaultdict(list), defaultdict(list)
         by_note = defaultdict(list)
         for row in self.rows.jobs:
-            by_note[_note(row)].append(row)
+            if row.schedule_id is None:
+                by_note[_note(row)].append(row)
         for call in self.history.calls:
             calls[call.note].append(call)
         for attempt in sorted(self.rows.attempts, key=lambda attempt: attempt.number):
@@ -83,12 +94,47 @@ class Evidence:
                 artifacts=[each for row in by_note[note] for each in artifacts[row.id]],
             )
             for note, planned in self.history.planned.items()
+        ] + [
+            Case(
+                note=each.note,
+                planned=Planned(note=each.note, kind=RECURRING.name, body={}, key=row.idempotency_key),
+                rows=[row],
+                attempts=attempts[row.id],
+            )
+            for each in self.recurring
+            for row in each.rows
+        ]
+
+    @cached_property
+    def recurring(self) -> list[Recurring]:
+        """The schedules that were added."""
+        rows, removed = defaultdict(list), {}
+        for row in self.rows.jobs:
+            rows[row.schedule_id].append(row)
+        for call in self.history.calls:
+            if call.verb == "remove-schedule":
+                removed.setdefault(call.note, self.wall(call.invoked))
+        return [
+            Recurring(
+                id=call.job_id,
+                note=call.note,
+                added=self.wall(call.answered or 0.0),
+                removed=removed.get(call.note, 0.0),
+                rows=rows[call.job_id],
+            )
+            for call in self.history.calls
+            if call.verb == "add-schedule" and call.status == CREATED
         ]
 
     @cached_property
     def strangers(self) -> list[JobRow]:
         """Rows of jobs that nobody has planned."""
-        return [row for row in self.rows.jobs if _note(row) not in self.history.planned]
+        schedules = {each.id for each in self.recurring}
+        return [
+            row
+            for row in self.rows.jobs
+            if row.schedule_id not in schedules and (row.schedule_id or _note(row) not in self.history.planned)
+        ]
 
     @cached_property
     def submits(self) -> list[Call]:

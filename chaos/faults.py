@@ -208,6 +208,17 @@ async def lose_broker_data(world: World, random: Random) -> AsyncIterator[Broken
 
 
 @asynccontextmanager
+async def reset_broker(world: World, random: Random) -> AsyncIterator[Broken]:
+    """Take RabbitMQ back to the node that it was when it was installed."""
+    waiting = await _messages_waiting(world, random)
+    try:
+        await asyncio.to_thread(world.servers.rabbitmq.reset)
+        yield Broken(target="RabbitMQ", waiting=waiting)
+    finally:
+        await asyncio.to_thread(world.servers.rabbitmq.create_vhost, world.vhost)
+
+
+@asynccontextmanager
 async def delete_queue(world: World, random: Random) -> AsyncIterator[Broken]:
     """Delete the queue of the jobs that run in processes, with its messages and under its consumers."""
     waiting = await _messages_waiting(world, random)
@@ -306,6 +317,7 @@ FAULTS = (
     FaultKind(name="kill broker", inject=kill_broker, seconds=SHORT, hits="broker"),
     FaultKind(name="freeze broker", inject=freeze_broker, seconds=MIDDLING, hits="broker"),
     FaultKind(name="broker data gone", inject=lose_broker_data, seconds=SHORT, hits="broker"),
+    FaultKind(name="reset broker", inject=reset_broker, seconds=SHORT, hits="broker"),
     FaultKind(name="delete queue", inject=delete_queue, seconds=SHORT, hits="broker"),
     FaultKind(name="memory alarm", inject=alarm_memory, seconds=MIDDLING, hits="broker"),
     FaultKind(name="cut broker", inject=on_network("broker", "cut"), seconds=MIDDLING, hits="broker"),

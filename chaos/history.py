@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Verb = Literal["submit", "look", "result", "cancel", "artifact"]
+Verb = Literal["submit", "look", "result", "cancel", "artifact", "add-schedule", "remove-schedule"]
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):

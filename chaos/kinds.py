@@ -134,7 +134,10 @@ RECOVERY_PROCESS = Kind(
 )
 BURST = Kind(name="burst", weight=0, task="probe", payload=_does("sleep", seconds=0.2))
 
-BY_NAME = {kind.name: kind for kind in (*KINDS, RECOVERY_ECHO, RECOVERY_PROCESS, BURST)}
+#: Not submitted: added by schedules, one each minute.
+RECURRING = Kind(name="recurring", weight=0, task="echo")
+
+BY_NAME = {kind.name: kind for kind in (*KINDS, RECOVERY_ECHO, RECOVERY_PROCESS, BURST, RECURRING)}
 
 
 def note_field(task: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from chaos.history import Answered, Journal, Planned, Verb
 from chaos.http import Client, Response
-from chaos.kinds import Kind
+from chaos.kinds import RECURRING, Kind, note_field
 from chaos.plan import PlannedJob, extra
 
 FINAL = ("succeeded", "failed", "cancelled")
@@ -24,6 +24,7 @@ LONGEST_SUBMIT_PAUSE_SECONDS = 15.0
 #: An answer that nothing has changed which comes so much sooner than asked for: too many wait already.
 EARLY_SECONDS = 1.0
 ARTIFACT = "note.txt"
+METHODS: dict[Verb, str] = {"submit": "POST", "cancel": "POST", "add-schedule": "POST", "remove-schedule": "DELETE"}
 
 
 class Load:
@@ -92,7 +93,7 @@ class Load:
         """Send one request, and note it and its answer."""
         number = self._journal.invoke(verb, note, api % len(self._clients))
         client = self._clients[api % len(self._clients)]
-        method = "POST" if verb in ("submit", "cancel") else "GET"
+        method = METHODS.get(verb, "GET")
         try:
             response = await client.request(method, path, headers=headers or {}, body=body, seconds=seconds)
             answer = _answered(verb, number, response, self._journal.now())
@@ -164,18 +165,33 @@ class Load:
         if job.cancel_after is None:
             return
         await asyncio.sleep(job.cancel_after)
-        await self._insist("cancel", job, f"/v1/jobs/{job_id}/cancel")
+        await self._insist("cancel", job.note, f"/v1/jobs/{job_id}/cancel", job.api)
 
     async def _fetch(self, job: PlannedJob, job_id: str) -> None:
-        await self._insist("result", job, f"/v1/jobs/{job_id}/result")
+        await self._insist("result", job.note, f"/v1/jobs/{job_id}/result", job.api)
         if job.kind.name == "artifact":
-            await self._insist("artifact", job, f"/v1/jobs/{job_id}/artifacts/{ARTIFACT}")
+            await self._insist("artifact", job.note, f"/v1/jobs/{job_id}/artifacts/{ARTIFACT}", job.api)
 
-    async def _insist(self, verb: Verb, job: PlannedJob, path: str) -> None:
-        api, pauses = job.api, _pauses(job.note)
-        while (await self.call(verb, job.note, api, path)).status in (0, 408, 503):
+    async def add_schedule(self, note: str) -> str:
+        """Have a job run every minute, and return the schedule's id."""
+        job = {"task": RECURRING.task, "payload": {note_field(RECURRING.task): note}}
+        body = {"job": job, "cron": "* * * * *", "timezone": "UTC", "missed": "run_once"}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": note}
+        answer = await self._insist(
+            "add-schedule", note, "/v1/schedules", 0, headers=headers, body=msgspec.json.encode(body)
+        )
+        return answer.job_id
+
+    async def remove_schedule(self, note: str, schedule_id: str) -> None:
+        """Have no further job run."""
+        await self._insist("remove-schedule", note, f"/v1/schedules/{schedule_id}", 0)
+
+    async def _insist(self, verb: Verb, note: str, path: str, api: int, **request: Any) -> Answered:
+        pauses = _pauses(note)
+        while (answer := await self.call(verb, note, api, path, **request)).status in (0, 408, 503):
             await asyncio.sleep(next(pauses))
             api += 1
+        return answer
 
 
 def _pauses(note: str, most: float = LONGEST_PAUSE_SECONDS) -> Iterator[float]:
@@ -193,6 +209,8 @@ def _answered(verb: Verb, number: int, answer: Response, at: float) -> Answered:
     if not tag or "json" not in answer.headers.get("content-type", ""):
         return Answered(call=number, at=at, status=status)
     job = msgspec.json.decode(answer.body)
+    if verb == "add-schedule":
+        return Answered(call=number, at=at, status=status, job_id=job["id"])
     version, _, _ = tag.partition("-")
     return Answered(
         call=number,

@@ -39,6 +39,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield from _pairs(
         {
             "attempted": classes.attempted,
+            "added by schedules": classes.recurring,
             "acknowledged": classes.acknowledged,
             "ok": classes.ok,
             "lost": classes.lost,

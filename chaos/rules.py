@@ -12,7 +12,7 @@ from chaos import faults
 from chaos.evidence import Case, Evidence
 from chaos.history import Call
 from chaos.kinds import note_field
-from chaos.store import AttemptRow
+from chaos.store import AttemptRow, JobRow
 
 FINAL = ("succeeded", "failed", "cancelled")
 LOSSES = ("lost", "crashed")
@@ -21,6 +21,9 @@ MOST_LOSSES = 3
 CLAIM_SECONDS = 0.25
 #: Between a fault's end and its last effect: what was held up meanwhile, on busy cores.
 AFTERMATH_SECONDS = 10.0
+MINUTE_SECONDS = 60
+#: A time of a schedule that is over for as long counts as missed; less what a transaction may last.
+MISSED_SECONDS = 55.0
 #: What docs/http.md says of such a request; 408 when this client itself was too slow, and 0 for no answer.
 STATUSES = {
     "submit": {0, 202, 408, 503},
@@ -28,6 +31,8 @@ STATUSES = {
     "result": {0, 200, 408, 503},
     "cancel": {0, 200, 202, 408, 409, 503},
     "artifact": {0, 200, 408, 503},
+    "add-schedule": {0, 201, 408, 503},
+    "remove-schedule": {0, 204, 404, 408, 503},  # 404 where an earlier answer was lost
 }
 
 
@@ -237,12 +242,32 @@ def _within(call: Call, begin: float, end: float) -> bool:
 
 def answers_are_documented(evidence: Evidence) -> Iterator[tuple[str, str]]:
     """Every status is one that such a request may be answered with, however broken the rest is."""
-    for case in evidence.cases:
-        for call in case.calls:
-            if call.status not in STATUSES[call.verb]:
-                disk = evidence.during(evidence.wall(call.invoked), evidence.wall(call.invoked), of=frozenset({"disk"}))
-                if not (call.verb == "artifact" and disk):
-                    yield case.note, f"{call.verb} was answered {call.status}"
+    for call in evidence.history.calls:
+        if call.status not in STATUSES[call.verb]:
+            disk = evidence.during(evidence.wall(call.invoked), evidence.wall(call.invoked), of=frozenset({"disk"}))
+            if not (call.verb == "artifact" and disk):
+                yield call.note, f"{call.verb} was answered {call.status}"
+
+
+def each_time_of_a_schedule_has_one_job(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Every minute of a schedule's life has one job, or was missed for so long that an earlier one's stands for it."""
+    for schedule in evidence.recurring:
+        minutes = [_minute(row) for row in schedule.rows]
+        for row, minute in zip(schedule.rows, minutes, strict=True):
+            if minute is None or minute % MINUTE_SECONDS:
+                yield schedule.note, f"job {row.id} is of no time of its schedule: {row.idempotency_key!r}"
+            elif minutes.count(minute) > 1:
+                yield schedule.note, f"job {row.id} is not the only one of its time"
+        first = int(schedule.added // MINUTE_SECONDS + 1) * MINUTE_SECONDS
+        for minute in range(first, int(schedule.removed - AFTERMATH_SECONDS) + 1, MINUTE_SECONDS):
+            late = [row.created_at for row, at in zip(schedule.rows, minutes, strict=True) if at and at < minute]
+            if minute not in minutes and max(late, default=0.0) < minute + MISSED_SECONDS:
+                yield schedule.note, f"the time {minute} has no job, and no earlier one's was added after it"
+
+
+def _minute(row: JobRow) -> float | None:
+    schedule, _, at = (row.idempotency_key or "").partition("\n")
+    return datetime.fromisoformat(at).timestamp() if schedule == f"schedule {row.schedule_id}" else None
 
 
 def nothing_ends_by_itself(evidence: Evidence) -> Iterator[tuple[str, str]]:
@@ -273,5 +298,6 @@ RULES: tuple[Rule, ...] = (
     an_end_is_the_end,
     no_202_while_nothing_can_be_stored,
     answers_are_documented,
+    each_time_of_a_schedule_has_one_job,
     nothing_ends_by_itself,
 )

@@ -24,6 +24,7 @@ from chaos.world import World, make_world
 
 QUEUE_PATIENCE_SECONDS = 30.0
 HEALTHY = 200
+SCHEDULES = ("every-minute-1", "every-minute-2", "every-minute-3")
 
 Say = Callable[[str], object]
 
@@ -68,6 +69,7 @@ async def _trouble(world: World, say: Say) -> Nemesis:
     def tell(what: str) -> None:
         say(f"{time.monotonic() - began:5.0f} s  {world.load.submitted} submitted, {world.load.ended} ended  {what}")
 
+    schedules = {note: await world.load.add_schedule(note) for note in SCHEDULES}
     nemesis = Nemesis(world, tell)
     plan = make_plan(options.seed, seconds=options.seconds, rate=options.rate, longest=options.longest_job_seconds)
     loading = asyncio.create_task(world.load.run(plan))
@@ -76,6 +78,8 @@ async def _trouble(world: World, say: Say) -> Nemesis:
         await loading
     finally:
         await ended(loading)
+    for note, schedule_id in schedules.items():
+        await world.load.remove_schedule(note, schedule_id)
     return nemesis
 
 

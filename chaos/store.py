@@ -23,6 +23,7 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     created_at: float
     idempotency_key: str | None = None
+    schedule_id: str | None = None
     errors: int = 0
     losses: int = 0
     max_attempts: int = 5

@@ -1,6 +1,7 @@
 """Hand-made runs: a sound one of a job, and what changes it."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -69,6 +70,29 @@ class Run:
         self.attempts = attempts
         self.change(state="failed", failure=failure, attempt=len(attempts))
         self.calls[1:] = [self.call("look", 11.0, 200, job_id=ID, state="failed", version=3, attempt=len(attempts))]
+
+    def schedule(self, *, added: float, minutes: list[int], removed: float) -> None:
+        """Add a schedule whose jobs are of these times, by the store's clock, each done at once."""
+        self.calls += [
+            self.call("add-schedule", added, 201, job_id="every-minute"),
+            self.call("remove-schedule", removed, 204),
+        ]
+        for number, minute in enumerate(minutes):
+            at = datetime.fromtimestamp(minute, UTC)
+            job = JobRow(
+                id=f"recurring-{number}",
+                task="echo",
+                payload=json.dumps({"text": NOTE}),
+                state="succeeded",
+                version=3,
+                attempt=1,
+                created_at=minute + 0.1,
+                idempotency_key=f"schedule every-minute\n{at.isoformat()}",
+                schedule_id="every-minute",
+            )
+            done = self.attempt(1, "succeeded", minute + 0.2 - EPOCH, minute + 0.3 - EPOCH, result=self.result)
+            self.jobs.append(job)
+            self.attempts.append(msgspec.structs.replace(done, job_id=job.id))
 
     def history(self) -> History:
         calls = sorted(self.calls, key=lambda call: call.invoked)

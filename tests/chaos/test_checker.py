@@ -230,6 +230,42 @@ class TestAttempts:
         assert {"nothing starts out of its time"} == run.broken_rules()
 
 
+class TestSchedules:
+    def test_a_job_each_minute_breaks_no_rule(self) -> None:
+        run = Run()
+        run.schedule(added=50.0, minutes=[1080, 1140, 1200], removed=250.0)
+        assert set() == run.broken_rules()
+        assert 3 == check(run.history(), run.rows()).classes.recurring
+
+    def test_a_minute_with_two_jobs_is_seen(self) -> None:
+        run = Run()
+        run.schedule(added=50.0, minutes=[1080, 1140, 1140, 1200], removed=250.0)
+        assert {"each time of a schedule has one job"} == run.broken_rules()
+
+    def test_a_minute_without_a_job_is_seen(self) -> None:
+        run = Run()
+        run.schedule(added=50.0, minutes=[1080, 1200], removed=250.0)
+        assert {"each time of a schedule has one job"} == run.broken_rules()
+
+    def test_minutes_that_were_missed_while_nobody_could_add_a_job_have_one_together(self) -> None:
+        run = Run()
+        run.schedule(added=50.0, minutes=[1080], removed=250.0)
+        run.jobs[-1] = msgspec.structs.replace(run.jobs[-1], created_at=1265.0)
+        run.attempts[-1] = msgspec.structs.replace(run.attempts[-1], started_at=1265.1, finished_at=1265.2)
+        assert set() == run.broken_rules()
+
+    def test_a_job_of_no_time_of_its_schedule_is_seen(self) -> None:
+        run = Run()
+        run.schedule(added=50.0, minutes=[1080, 1091], removed=140.0)
+        assert {"each time of a schedule has one job"} == run.broken_rules()
+
+    def test_a_job_of_a_schedule_that_nobody_added_is_seen(self) -> None:
+        run = Run()
+        run.change(schedule_id="another")
+        run.calls = []
+        assert "one job for one submit" in run.broken_rules()
+
+
 class TestAnswers:
     def test_an_answer_older_than_one_before_is_seen(self) -> None:
         run = Run()

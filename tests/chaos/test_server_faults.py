@@ -53,6 +53,20 @@ def test_a_memory_alarm_keeps_a_message_from_being_taken_until_it_is_cleared(ser
         free.basic_publish("", "somewhere", b"")
 
 
+def test_a_broker_that_is_reset_has_nothing_left_but_the_tests_user(servers: Servers, amqp_url: str) -> None:
+    vhost = amqp_url.rpartition("/")[2]
+    with channel(amqp_url) as opened:
+        opened.queue_declare("kept", durable=True)
+
+    servers.rabbitmq.reset()
+    with pytest.raises(pika.exceptions.AMQPError), channel(amqp_url):
+        pass
+    servers.rabbitmq.create_vhost(vhost)
+
+    with channel(amqp_url) as opened, pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        opened.queue_declare("kept", passive=True)
+
+
 def test_a_deleted_queue_is_gone_with_its_messages(servers: Servers, amqp_url: str) -> None:
     vhost = amqp_url.rpartition("/")[2]
     with channel(amqp_url) as opened:
