@@ -108,7 +108,8 @@ class Evidence:
     @cached_property
     def recurring(self) -> list[Recurring]:
         """The schedules that were added."""
-        rows, removed = defaultdict(list), {}
+        rows: dict[str | None, list[JobRow]] = defaultdict(list)
+        removed: dict[str, float] = {}
         for row in self.rows.jobs:
             rows[row.schedule_id].append(row)
         for call in self.history.calls:
