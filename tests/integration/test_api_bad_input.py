@@ -308,8 +308,12 @@ class Raw:
     def answer(self) -> str:
         """Return all that comes until the server closes the connection."""
         received = b""
-        while chunk := self._socket.recv(65_536):
-            received += chunk
+        try:
+            while chunk := self._socket.recv(65_536):
+                received += chunk
+        except ConnectionResetError:  # which is how one ends that was closed while a body was still being sent
+            if not received:
+                raise
         return received.decode()
 
     def __enter__(self) -> "Raw":

@@ -11,7 +11,7 @@ import pytest
 from offload_shared.job import Failed, Failure, Progress
 from offload_shared.store import leases
 from tests.acceptance.stack import until
-from tests.api import STORES, Api, api_on, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
 
 
@@ -103,8 +103,11 @@ def test_an_unknown_job_has_no_events(api: Api) -> None:
     assert "/problems/not-found" == problem(answer)["type"]
 
 
-def test_too_many_streams_are_refused_until_one_is_closed(tmp_path: Path) -> None:
-    with running_api(tmp_path, max_streams="3", max_streams_per_client="2") as api:
+@pytest.mark.parametrize("store", STORES)
+def test_too_many_streams_are_refused_until_one_is_closed(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with api_on(store, request, tmp_path, max_streams="3", max_streams_per_client="2") as api:
         path = f"/v1/jobs/{api.submit()['id']}/events"
         with api.http.stream("GET", path) as first:
             kept = first.iter_lines()  # once it is forgotten, the stream is closed
@@ -124,8 +127,14 @@ def test_too_many_streams_are_refused_until_one_is_closed(tmp_path: Path) -> Non
         until(opens, "a place for a stream")
 
 
-def test_an_api_that_is_told_to_end_ends_with_its_streams(tmp_path: Path) -> None:
-    with running_api(tmp_path) as api, api.http.stream("GET", f"/v1/jobs/{api.submit()['id']}/events") as answer:
+@pytest.mark.parametrize("store", STORES)
+def test_an_api_that_is_told_to_end_ends_with_its_streams(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with (
+        api_on(store, request, tmp_path) as api,
+        api.http.stream("GET", f"/v1/jobs/{api.submit()['id']}/events") as answer,
+    ):
         lines = answer.iter_lines()
         read(lines)
         api.process.end()

@@ -9,7 +9,7 @@ import pytest
 
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import StoredFile
-from tests.api import STORES, Api, api_on, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 
 LIMIT_BYTES = 1_000_000
 CONTENT = bytes(range(256)) * 100
@@ -215,10 +215,13 @@ def test_bytes_that_the_storage_has_lost_are_503_and_no_torn_file(api: Api) -> N
 LARGE_BYTES = 128 * 1024 * 1024
 
 
-def test_a_large_file_comes_and_goes_without_being_held_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", STORES)
+def test_a_large_file_comes_and_goes_without_being_held_in_memory(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     block = bytes(range(256)) * 4096
 
-    with running_api(tmp_path) as api:
+    with api_on(store, request, tmp_path) as api:
         api.http.get(f"/v1/files/{api.http.post('/v1/files', content=block).json()['id']}")
         before = _largest_memory(api)
         uploaded = api.http.post("/v1/files", content=(block for _ in range(LARGE_BYTES // len(block)))).json()

@@ -18,14 +18,14 @@ from offload_shared.job import Progress
 from offload_shared.store import leases
 from offload_shared.store.schema import job as job_table
 from tests.acceptance.stack import until
-from tests.api import STORES, Api, api_on, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_bad_input import JSON, Raw, job
 
 LIMIT_BYTES = 100_000
 #: What a process may grow by and still count as flat: far less than any one of the abuses would take if it were kept.
 FLAT_BYTES = 60_000_000
 #: So many bodies of this size at once would be far from flat.
-MANY, LARGE_BYTES = 200, 1024 * 1024
+MANY, LARGE_BYTES = 100, 1024 * 1024
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -85,8 +85,11 @@ def all_that_is_answered(api: Api, first: str, then: str) -> str:
     pytest.fail(f"still connected: {received!r}")
 
 
-def test_too_many_connections_of_a_client_are_refused_until_one_is_closed(tmp_path: Path) -> None:
-    with running_api(tmp_path, max_connections_per_client="5") as api:
+@pytest.mark.parametrize("store", STORES)
+def test_too_many_connections_of_a_client_are_refused_until_one_is_closed(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with api_on(store, request, tmp_path, max_connections_per_client="5") as api:
         api.http.get("/health/live")  # which keeps its own
         with ExitStack() as kept:
             held = [kept.enter_context(Raw(api)) for _ in range(4)]

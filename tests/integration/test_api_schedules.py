@@ -22,7 +22,7 @@ from offload_shared.store.schema import job as job_table
 from offload_shared.store.schema import schedule as schedule_table
 from offload_shared.tasks import registry
 from tests.acceptance.stack import gone, until
-from tests.api import STORES, Api, api_on, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
 
 ECHO = {"task": "echo", "payload": {"text": "again"}}
@@ -368,8 +368,9 @@ def test_what_can_be_no_id_is_404(api: Api, name: str) -> None:
     assert 404 == api.http.get(f"/v1/schedules/{name}").status_code
 
 
-def test_more_schedules_than_are_kept_are_refused(tmp_path: Path) -> None:
-    with running_api(tmp_path, max_schedules="2") as api:
+@pytest.mark.parametrize("store", STORES)
+def test_more_schedules_than_are_kept_are_refused(store: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    with api_on(store, request, tmp_path, max_schedules="2") as api:
         first = api.http.post("/v1/schedules", json=body(), headers={"Idempotency-Key": "k"}).json()["id"]
         add(api)
 

@@ -13,7 +13,7 @@ from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_shared.keys import Scope
 from offload_shared.store import leases
 from tests.acceptance.stack import until
-from tests.api import STORES, Api, api_on, problem, running_api
+from tests.api import STORES, Api, api_on, problem
 from tests.integration.test_api_jobs import UNKNOWN_ID
 from tests.jobs import make_due
 from tests.receiver import Receiver, receiving
@@ -549,8 +549,11 @@ def test_what_breaks_a_rule_is_422_with_an_entry_for_each_field(api: Api, body: 
     assert pointers == sorted(error["pointer"] for error in problem(answer)["errors"])
 
 
-def test_nothing_inside_is_called_unless_the_operator_allows_it(tmp_path: Path, receiver: Receiver) -> None:
-    with running_api(tmp_path, webhook_retry_seconds="0.05", webhook_attempts="2") as running:
+@pytest.mark.parametrize("store", STORES)
+def test_nothing_inside_is_called_unless_the_operator_allows_it(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver
+) -> None:
+    with api_on(store, request, tmp_path, webhook_retry_seconds="0.05", webhook_attempts="2") as running:
         for url in (receiver.url(), "http://public.example/"):
             answer = running.http.post("/v1/webhooks", json={"url": url})
             assert (422, "/url") == (answer.status_code, problem(answer)["errors"][0]["pointer"])
