@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 
 import httpx2
@@ -311,7 +312,7 @@ def test_half_of_those_who_wait_at_another_api_are_answered_within_50_ms_of_the_
         for job_id in ids:
             api.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
             changed.append(time.monotonic())
-            plain.append(timed(lambda known=job_id: other.get(f"/v1/jobs/{known}")))
+            plain.append(timed(partial(other.get, f"/v1/jobs/{job_id}")))
         answers = [each.result() for each in waiting]
 
     assert {"cancelled"} == {state for state, _ in answers}
