@@ -1,5 +1,7 @@
 """Claims about the limits of a job, and about what is told of the work it was."""
 
+import gzip
+import pickle
 from typing import Any
 
 import pytest
@@ -8,6 +10,19 @@ from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
 from tests.acceptance.stack import Stack, gone, until
 
 LONG = 100_000
+
+#: Uploads that are made to hurt whoever reads them, and what is told of each.
+HARMFUL = {
+    "a million columns": (
+        b",".join(b"c%d" % number for number in range(1_000_000)),
+        "too many columns or no line ends",
+    ),
+    "a line without end": (b"size,sold\n1,yes\n" + b"x" * 20_000_000, "Line 3 is longer than 1,048,576 characters"),
+    "an archive": (b"PK\x03\x04" + b"../../etc/passwd" * 1000, "a zip archive"),
+    "a bomb": (gzip.compress(bytes(100_000_000)), "compressed with gzip"),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 100, "a PNG image"),
+    "a pickle": (pickle.dumps([LONG] * 1000), "not a CSV table"),
+}
 
 
 @pytest.mark.parametrize(
@@ -111,3 +126,15 @@ def test_the_largest_job_goes_before_the_worker_runs_out_of_memory_and_its_neigh
 
     assert "a worker that ran out of memory" in stack.ended(large)["error"]["detail"]
     assert 1 == stack.result(neighbour)["attempt"]
+
+
+def test_an_upload_that_is_made_to_hurt_is_refused_at_the_first_attempt_and_the_worker_lives(services: Stack) -> None:
+    worker = services.start_worker("--queue", "cpu", "--slots", "1")
+    for content, said in HARMFUL.values():
+        payload = {"file_id": services.upload(content), "target": "sold"}
+        job = services.ended(services.submit("train-model", payload, memory_limit_mb=1024))
+
+        assert "/problems/job-rejected" == job["error"]["type"]
+        assert said in job["error"]["detail"]
+        assert 1 == len(job["attempts"])
+    assert not gone(worker.pid)
