@@ -500,6 +500,7 @@ REFUSED = {
     "inside": ("https://10.0.0.1/", "url"),
     "the cloud's own": ("http://169.254.169.254/latest/", "url"),
     "IPv6 with IPv4 in it": ("https://[::ffff:10.0.0.1]/", "url"),
+    "any of this machine": ("https://[::]/", "url"),
     "a number": ("https://2130706433/", "url"),
     "a line feed": ("https://hooks.example/\nX: y", "url"),
     "too long": ("https://hooks.example/" + "x" * 2000, "url"),
