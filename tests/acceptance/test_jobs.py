@@ -86,6 +86,23 @@ def test_a_handler_reads_an_uploaded_file_and_leaves_an_artifact(services: Stack
     assert ("to keep", "text/plain") == (answer.text, answer.headers["Content-Type"].split(";")[0])
 
 
+@pytest.mark.parametrize("task", ["probe", "probe-thread", "probe-event-loop"])
+def test_a_handler_reads_what_an_earlier_job_left_behind(services: Stack, task: str) -> None:
+    left = services.submit(task, {"action": "artifact", "note": "to keep"})
+    services.result(left)
+
+    read = services.submit(task, {"action": "read-artifact", "job_id": left})
+
+    assert "to keep" == services.result(read)["note"]
+
+
+def test_an_artifact_that_is_not_there_fails_the_job_with_a_sentence(services: Stack) -> None:
+    job = services.ended(services.probe("read-artifact", job_id="0" * 32))
+
+    assert "failed" == job["state"]
+    assert "there is no artifact 'note.txt'" in job["error"]["detail"]
+
+
 def test_a_file_that_is_not_there_fails_the_job_with_a_sentence(services: Stack) -> None:
     job = services.ended(services.probe("read-file", file_id="0" * 32))
 

@@ -1,5 +1,6 @@
 """Claims about a job's way through a worker where the store's answers get lost, on both databases."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from offload_worker import executor
 from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
 from offload_worker.executor import Executor
+from offload_worker.handle import JobRejected
 from offload_worker.metrics import WorkerMetrics
 from offload_worker.runners.runner import Ended
 from offload_worker.running import Running, RunningAttempt, Stop
-from offload_worker.workspace import WorkerUnable, Workspace
+from offload_worker.workspace import WorkerUnable, Workspace, workspace
 from tests.jobs import added, claimed, make_due, read
 
 TASK = "probe"
@@ -180,6 +182,34 @@ def test_when_one_artifact_cannot_be_stored_none_is_left_behind(
 
     assert "error" == read(database, job_id).attempts[0].failure
     assert [] == stored(tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(("tenant", "found"), [("a", ["kept"]), ("b", [])])
+def test_a_job_reads_what_another_of_its_tenant_left_behind_and_no_other_tenants(
+    database: Database, work: Any, storage: FakeStorage, tmp_path: Path, tenant: str, found: list[str]
+) -> None:
+    left = added(database, tenant="a")
+    work(left)
+    job = claimed(database, added(database, tenant=tenant))
+    assert job is not None
+    texts: list[str] = []
+
+    with workspace(tmp_path / "reading", job, database, storage) as space, suppress(JobRejected):
+        texts.append(space.artifact_of(left, "note.txt").read_text())
+
+    assert found == texts
+
+
+def test_an_artifact_asked_for_twice_is_fetched_once(
+    database: Database, work: Any, storage: FakeStorage, tmp_path: Path
+) -> None:
+    left = added(database)
+    work(left)
+    job = claimed(database, added(database))
+    assert job is not None
+
+    with workspace(tmp_path / "reading", job, database, storage) as space:
+        assert space.artifact_of(left, "note.txt") == space.artifact_of(left, "note.txt")
 
 
 def test_a_job_that_the_worker_could_not_begin_is_given_back_and_counts_as_no_failure(

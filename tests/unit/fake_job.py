@@ -37,6 +37,12 @@ class FakeJob:
             raise JobRejected(f"there is no file {file_id}")
         return path
 
+    def artifact_of(self, job_id: str, name: str) -> Path:
+        path = self.folder / f"{job_id}-{name}"
+        if not path.exists():
+            raise JobRejected(f"there is no artifact {name} of a job {job_id}")
+        return path
+
     def artifact(self, name: str, media_type: str) -> Path:
         self.artifacts[name] = media_type
         return self.folder / name

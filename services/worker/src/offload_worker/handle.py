@@ -35,5 +35,8 @@ class JobHandle(Protocol):
     def file(self, file_id: str) -> Path:
         """Fetch an uploaded file and return where it lies; raises `JobRejected` when there is none of that id."""
 
+    def artifact_of(self, job_id: str, name: str) -> Path:
+        """Fetch what an earlier job left behind and return where it lies; raises `JobRejected` when there is none."""
+
     def artifact(self, name: str, media_type: str) -> Path:
         """Name a file the job leaves behind and return where to write it; it is stored when the job succeeds."""

@@ -53,12 +53,23 @@ class Workspace:
         if stored is None:
             msg = f"there is no file {file_id!r}; upload it first, then submit the job with its id"
             raise JobRejected(msg)
+        return self._fetch(stored, file_id)
+
+    def artifact_of(self, job_id: str, name: str) -> Path:
+        """Fetch what an earlier job left behind; raises `JobRejected` when the tenant has no such job or artifact."""
+        stored = files.get_artifact(self._database, job_id, name, tenant=self._job.tenant)
+        if stored is None:
+            msg = f"there is no artifact {name!r} of a job {job_id!r}; only a job that has succeeded has artifacts"
+            raise JobRejected(msg)
+        return self._fetch(stored, f"{job_id}-{stored.name}")
+
+    def _fetch(self, stored: StoredFile, name: str) -> Path:
         with self._fetching:  # a coroutine may ask for one file on several threads
-            if file_id not in self._fetched:
-                with self._inputs.create(file_id) as target:
+            if name not in self._fetched:
+                with self._inputs.create(name) as target:
                     self._artifacts.fetch(stored.key, target)
-                self._fetched.add(file_id)
-        return self.folder / "inputs" / file_id
+                self._fetched.add(name)
+        return self.folder / "inputs" / name
 
     def artifact(self, name: str, media_type: str) -> Path:
         """Name an artifact and return where to write it; raises `ArtifactRefused`."""

@@ -8,6 +8,9 @@ import msgspec
 #: The id of an uploaded file, as `POST /v1/files` answered it.
 FileId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", description="The id of an uploaded file.")]
 
+#: The id of an earlier job, as `POST /v1/jobs` answered it.
+JobId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", description="The id of a job.")]
+
 
 class RunsIn(StrEnum):
     """Where a task's handler runs."""

@@ -33,8 +33,8 @@ async def probe_async(payload: Probe, job: JobHandle) -> ProbeResult:
         job.progress(1, str(os.getpid()))
         await asyncio.sleep(payload.seconds)
         return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=payload.note)
-    if payload.action == "read-file":
-        note = await asyncio.to_thread(_read_file, payload, job)
+    if payload.action in ("read-file", "read-artifact"):
+        note = await asyncio.to_thread(ACTIONS[payload.action], payload, job)
         return ProbeResult(attempt=job.attempt, pid=os.getpid(), note=note)
     return probe(payload, job)
 
@@ -212,6 +212,11 @@ def _read_file(payload: Probe, job: JobHandle) -> str:
     return content
 
 
+def _read_artifact(payload: Probe, job: JobHandle) -> str:
+    assert payload.job_id is not None
+    return job.artifact_of(payload.job_id, "note.txt").read_text()
+
+
 def _surroundings(payload: Probe, job: JobHandle) -> str:
     """Tell what a process of the job may know of its worker: environment now and at its start, and command line."""
     told = b"\0".join(Path("/proc/self", name).read_bytes() for name in ("environ", "cmdline"))
@@ -374,6 +379,7 @@ ACTIONS = {
     "broken-frame": _broken_frame,
     "artifact": _artifact,
     "read-file": _read_file,
+    "read-artifact": _read_artifact,
     "surroundings": _surroundings,
     "threads": _threads,
     "descriptors": _descriptors,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from offload_shared.tasks.task import FileId, Payload, Result, RunsIn, Task
+from offload_shared.tasks.task import FileId, JobId, Payload, Result, RunsIn, Task
 
 Action = Literal[
     "return",
@@ -37,6 +37,7 @@ Action = Literal[
     "broken-frame",
     "artifact",
     "read-file",
+    "read-artifact",
     "surroundings",
     "threads",
     "descriptors",
@@ -59,6 +60,7 @@ class Probe(Payload, frozen=True, kw_only=True):
     action: Action = "return"
     seconds: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     file_id: FileId | None = None
+    job_id: JobId | None = None
     note: Annotated[str, Meta(max_length=1000)] = ""
 
 

@@ -64,11 +64,15 @@ class ChildHandle:
         """Fetch an uploaded file."""
         return self._ask(frames.FileWanted(file_id))
 
+    def artifact_of(self, job_id: str, name: str) -> Path:
+        """Fetch what an earlier job left behind."""
+        return self._ask(frames.ArtifactWanted(job_id, name))
+
     def artifact(self, name: str, media_type: str) -> Path:
         """Name an artifact and return where to write it."""
         return self._ask(frames.ArtifactNamed(name, media_type))
 
-    def _ask(self, frame: frames.FileWanted | frames.ArtifactNamed) -> Path:
+    def _ask(self, frame: frames.FileWanted | frames.ArtifactWanted | frames.ArtifactNamed) -> Path:
         frames.send(self._connection, frame)
         match frames.receive_to_child(self._connection):
             case frames.FileAt(path):

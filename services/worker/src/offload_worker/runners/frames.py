@@ -58,6 +58,13 @@ class FileWanted(msgspec.Struct, tag=True):
     file_id: str
 
 
+class ArtifactWanted(msgspec.Struct, tag=True):
+    """From the child: fetch this artifact of an earlier job."""
+
+    job_id: str
+    name: str
+
+
 class ArtifactNamed(msgspec.Struct, tag=True):
     """From the child: it will leave an artifact of this name."""
 
@@ -88,7 +95,7 @@ class Raised(msgspec.Struct, tag=True):
 
 
 ToChild = Run | FileAt | Refused
-FromChild = Ready | Report | FileWanted | ArtifactNamed | Returned | Raised
+FromChild = Ready | Report | FileWanted | ArtifactWanted | ArtifactNamed | Returned | Raised
 
 _to_child = msgspec.json.Decoder(ToChild)
 _from_child = msgspec.json.Decoder(FromChild)

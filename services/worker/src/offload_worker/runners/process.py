@@ -77,6 +77,8 @@ class ProcessRunner:
                     attempt.report(clean_progress(percent, message))
                 case frames.FileWanted(file_id):
                     child.send(_answer(partial(workspace.file, file_id)))
+                case frames.ArtifactWanted(job_id, name):
+                    child.send(_answer(partial(workspace.artifact_of, job_id, name)))
                 case frames.ArtifactNamed(name, media_type):
                     child.send(_answer(partial(workspace.artifact, name, media_type)))
                 case frames.Returned() | frames.Raised() as end:

@@ -43,6 +43,7 @@ class WorkspaceHandle:
         self._attempt = attempt
         self.log = attempt.output.line
         self.file = workspace.file
+        self.artifact_of = workspace.artifact_of
         self.artifact = workspace.artifact
 
     def progress(self, percent: float, message: str = "") -> None:
