@@ -12,6 +12,7 @@ import msgspec
 from litestar.datastructures import Headers
 
 from offload_api.access import Caller
+from offload_api.held import HeldBodies
 from offload_api.metrics import ApiMetrics
 from offload_api.problems import Problem
 from offload_api.relay import Relay
@@ -89,6 +90,13 @@ class SimulatedStore:
         return answer
 
 
+class BodiesLookedIntoAtOnce(HeldBodies):
+    """Needs no thread of the machine, which the scheduler would know nothing of."""
+
+    async def look_into(self, body: bytes, look: Callable[..., Any], *more: Any, **named: Any) -> Any:
+        return look(body, *more, **named)
+
+
 class Api:
     """One API process: the routes, the publisher, the relay and a sweeper."""
 
@@ -108,6 +116,7 @@ class Api:
             SimpleNamespace(
                 settings=ApiSettings(),
                 submissions=_submissions(),
+                bodies=BodiesLookedIntoAtOnce(most_bytes=2**20, patience_seconds=1),
                 metrics=ApiMetrics(TASKS),
                 additions=SimpleNamespace(submit=submit),
                 store=store,
@@ -153,7 +162,7 @@ def _request(headers: dict[str, str], body: bytes = b"") -> Any:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return SimpleNamespace(headers=Headers(headers), receive=receive, auth=Caller())
+    return SimpleNamespace(headers=Headers(headers), receive=receive, auth=Caller(), client=None)
 
 
 class Worker:
