@@ -12,6 +12,17 @@ FileId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", description="The 
 JobId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", description="The id of a job.")]
 
 
+class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An artifact that an earlier job has left behind."""
+
+    job: JobId
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, description="The artifact's name.")]
+
+
+#: Where a task takes a file from.
+FileSource = FileId | ArtifactRef
+
+
 class RunsIn(StrEnum):
     """Where a task's handler runs."""
 
