@@ -8,6 +8,7 @@ import httpx2
 import msgspec
 import pytest
 
+from offload_api.routes.events import PING_SECONDS
 from offload_shared.job import Failed, Failure, Progress
 from offload_shared.store import leases
 from tests.acceptance.stack import until
@@ -94,6 +95,20 @@ def test_after_the_end_there_is_the_end_alone_and_then_nothing(api: Api, other: 
     again = other.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": end[0]})
     assert (204, b"") == (again.status_code, again.content)
     assert "events" not in api.job(job_id)["links"]
+
+
+def test_a_stream_without_news_says_that_it_is_still_here_and_goes_on(api: Api) -> None:
+    job_id = api.submit()["id"]
+
+    with api.http.stream("GET", f"/v1/jobs/{job_id}/events", timeout=4 * PING_SECONDS) as answer:
+        lines = answer.iter_lines()
+        read(lines)
+        assert next(line for line in lines if line).startswith(":")
+        api.start(job_id)
+        after = read(lines)
+
+    assert after is not None
+    assert "running" == after[1]["state"]
 
 
 def test_an_unknown_job_has_no_events(api: Api) -> None:
