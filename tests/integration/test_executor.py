@@ -79,6 +79,7 @@ def work(
         known={TASK},
         worker="w",
         lease_seconds=30,
+        job_ended=lambda: None,
     )
     return lambda job_id: made.execute(Delivery(job_id, lambda: None))
 

@@ -121,6 +121,7 @@ class Api:
                 additions=SimpleNamespace(submit=submit),
                 store=store,
                 publisher=self.publisher,
+                added=None,
             ),
         )
         sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS, clock=lambda: world.scheduler.now)
@@ -188,6 +189,7 @@ class Worker:
             known=TASKS,
             worker=process.name,
             lease_seconds=LEASE_SECONDS,
+            job_ended=lambda: None,
         )
         keeper = LeaseKeeper(database, self.running, worker=process.name, lease_seconds=LEASE_SECONDS)
         sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS, clock=lambda: world.scheduler.now)

@@ -54,6 +54,23 @@ def test_a_waiter_is_woken_by_another_version() -> None:
     asyncio.run(scenario())
 
 
+def test_who_is_told_to_look_looks_at_once() -> None:
+    async def scenario() -> None:
+        versions = Versions(a=1)
+        watched = JobWatch(versions, interval_seconds=3600)
+        waiting = asyncio.create_task(watched.changed("a", 1, seconds=60, receive=stays))
+        watched.look()
+        await asked(versions, 1)
+        assert not waiting.done()
+
+        versions.versions["a"] = 2
+        watched.look()
+
+        assert await waiting
+
+    asyncio.run(scenario())
+
+
 def test_a_job_that_disappears_counts_as_changed() -> None:
     async def scenario() -> None:
         assert await watch(Versions()).changed("a", 1, seconds=60, receive=stays)

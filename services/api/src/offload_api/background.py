@@ -37,12 +37,17 @@ class Background:
         self._sweep_seconds = services.settings.sweep_seconds
         self._store = services.store
         self._trail = services.trail
+        self._ended = services.ended
+        self._added = services.added
+        self._look = services.watch.look
         self._audit_days = services.settings.audit_days
         self._refresh_issuer = services.refresh_issuer
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Begin."""
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        self._ended.listen(lambda: call_soon(self._look))
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._schedule, SCHEDULE_SECONDS)))
@@ -62,6 +67,9 @@ class Background:
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         """End; what was not published yet is left to the next relay."""
         self._collector.end()
+        await asyncio.to_thread(self._ended.close)
+        if self._added is not None:
+            await asyncio.to_thread(self._added.close)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -31,6 +31,7 @@ from offload_shared.outbound import Outbound
 from offload_shared.store import api_keys, audits, jobs, queues, rates
 from offload_shared.store.audits import AuditRecord
 from offload_shared.store.database import Database
+from offload_shared.store.doorbell import Doorbell, Topic
 from offload_shared.store.jobs import Added
 from offload_shared.store.queues import QueueStatus
 from offload_shared.store.rates import Grant
@@ -61,6 +62,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     additions: Additions
     bodies: HeldBodies
     watch: JobWatch
+    ended: Doorbell  # rung when jobs have ended
+    added: Doorbell | None  # to be rung when jobs were added; None where a publisher tells of them
     streams: Streams
     keyring: Keyring
     identify: Identify
@@ -148,6 +151,8 @@ def assemble(
         refresh_issuer=refresh_issuer,
         limiter=limiter,
         trail=Trail(record) if settings.asks else None,
+        ended=Doorbell(database, Topic.ENDED),
+        added=None if publisher else Doorbell(database, Topic.ADDED),
         streams=streams,
         metrics=metrics,
         queues=names,

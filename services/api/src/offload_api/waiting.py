@@ -1,11 +1,12 @@
 """Waits for jobs to change on behalf of many requests: one reader of the store, and none while nobody waits.
 
-The store is asked, not the broker, so it works alike with any number of API instances.
+The store is asked, not the broker, so it works alike with any number of API instances; its doorbell says when.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from offload_shared import failpoints
 from offload_shared.errors import StoreUnavailable
 from offload_shared.failpoints import Point
 
+#: Between two looks while no doorbell rings, which it does for the ends of jobs alone.
 INTERVAL_SECONDS = 0.03
 MOST_WAITERS = 2000  # further requests are answered at once: to wait is a preference, not a promise
 
@@ -42,6 +44,7 @@ class JobWatch:
         self._most_waiters = most_waiters
         self._waiters: set[_Waiter] = set()
         self._poller: asyncio.Task[None] | None = None
+        self._rung = asyncio.Event()
         self._closed = False
 
     @property
@@ -80,6 +83,10 @@ class JobWatch:
                 task.cancel()
             self._waiters.discard(waiter)
 
+    def look(self) -> None:
+        """Look at once, if anybody waits: some jobs have ended."""
+        self._rung.set()
+
     def close(self) -> None:
         """Wake everybody, so that the process can end: each is answered as if its time were over."""
         self._closed = True
@@ -87,10 +94,16 @@ class JobWatch:
             _wake(waiter, changed=False)
 
     async def _poll(self) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while self._waiters:
-                await asyncio.sleep(self._interval_seconds)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._interval_seconds):
+                        await self._rung.wait()
+                self._rung.clear()
+                began = clock()
                 await self._look()
+                await asyncio.sleep(clock() - began)  # however often it rings, looking takes half of the time at most
         finally:
             self._poller = None
 

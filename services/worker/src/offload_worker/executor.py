@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from offload_shared import failpoints, tasks
@@ -29,7 +29,10 @@ _log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Executes jobs; called on Dramatiq's worker threads, one job a call."""
+    """Executes jobs; called on Dramatiq's worker threads, one job a call.
+
+    `job_ended` is called after each end for good that was stored.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Executor:
         known: Collection[str],
         worker: str,
         lease_seconds: float,
+        job_ended: Callable[[], object],
     ) -> None:
         self._database = database
         self._artifacts = artifacts
@@ -55,6 +59,7 @@ class Executor:
         self._known = known
         self._worker = worker
         self._lease_seconds = lease_seconds
+        self._job_ended = job_ended
         self._draining = threading.Event()
 
     def execute(self, delivery: Delivery) -> None:
@@ -159,6 +164,8 @@ class Executor:
                     return None
                 time.sleep(PAUSE_SECONDS)
             else:
+                if state and state.final:
+                    self._job_ended()
                 if state is None and isinstance(outcome, Succeeded) and space:
                     space.forget(outcome.artifacts)  # the store itself has refused: no row will ever name them
                 return state

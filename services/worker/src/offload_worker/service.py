@@ -23,6 +23,7 @@ from offload_shared.errors import SettingsInvalid, StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.settings import without_password
 from offload_shared.store.database import Database
+from offload_shared.store.doorbell import Doorbell, Topic
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.store.workers import Presence
 from offload_shared.tasks.task import RunsIn
@@ -82,6 +83,7 @@ class WorkerService:
         self.metrics = WorkerMetrics()
         self.metrics.watch(self._gauges)
         self.draining = False
+        self._doorbell = Doorbell(database, Topic.ENDED)
         keeper = LeaseKeeper(database, self.running, worker=self.name, lease_seconds=settings.lease_seconds)
         sweeper = Sweeper(database, lease_seconds=settings.lease_seconds)
         self._presence = PresenceKeeper(database, self._present, lease_seconds=settings.lease_seconds)
@@ -115,6 +117,7 @@ class WorkerService:
             known=self._known,
             worker=self.name,
             lease_seconds=settings.lease_seconds,
+            job_ended=self._doorbell.ring,
         )
         self._outage = Outage(without_password(settings.broker_url))
         self.consumers: dict[str, HintConsumer] = {}
@@ -200,6 +203,7 @@ class WorkerService:
         for watcher in reversed(self._watchers):
             watcher.end()
         self._presence.leave()
+        self._doorbell.close()
         for runner in self._runners.values():
             runner.close()
         self._guardian.close()

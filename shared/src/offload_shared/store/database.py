@@ -60,7 +60,7 @@ class Database:
                 pool_size=connections,
                 max_overflow=0,
                 pool_timeout=PATIENCE_SECONDS,
-                connect_args=_sqlite_arguments() if self.sqlite else _postgresql_arguments(),
+                connect_args=_sqlite_arguments() if self.sqlite else postgresql_arguments(),
             )
         except ArgumentError as error:
             raise _unusable(self.url, error) from None
@@ -196,7 +196,8 @@ def _sqlite_arguments() -> dict[str, Any]:
     return {"timeout": PATIENCE_SECONDS, "check_same_thread": False, "isolation_level": None}
 
 
-def _postgresql_arguments() -> dict[str, Any]:
+def postgresql_arguments() -> dict[str, Any]:
+    """Return how to connect to PostgreSQL, beside its address."""
     # A server that vanished without a word is noticed within seconds, not after the kernel's two hours.
     return {
         "connect_timeout": CONNECT_SECONDS,

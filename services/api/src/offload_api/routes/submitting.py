@@ -134,6 +134,8 @@ def _hint(services: Services, *added: NewJob) -> None:
     due = [new for new in added if not new.delay_seconds and new.run_at is None]
     if services.publisher is not None and due:
         services.publisher.publish([Hint(new.id, new.queue, new.priority) for new in due])
+    if services.added is not None and due:
+        services.added.ring()
 
 
 def _job_as_added(new: NewJob, added: Added) -> Job:
