@@ -69,6 +69,8 @@ def work(
     """Execute a job by its id."""
     monkeypatch.setattr(executor, "PAUSE_SECONDS", 0.01)
     made = Executor(
+        claim=lambda job_id: leases.claim(database, job_id, worker="w", lease_seconds=30, tasks={TASK}),
+        finish=lambda end: leases.finish(database, end.lease, end.outcome, end.usage, end.last_words),
         database=database,
         artifacts=storage,
         runners={RunsIn.PROCESS: runner},
@@ -76,8 +78,6 @@ def work(
         breaker=Breaker([], pause_seconds=1),
         metrics=WorkerMetrics(),
         folder=tmp_path / "work",
-        known={TASK},
-        worker="w",
         lease_seconds=30,
         job_ended=lambda: None,
     )

@@ -108,7 +108,7 @@ class Rewriting:
 #: What only the claim's statement holds.
 _CLAIM = "attempt=(job.attempt + ?)"
 _add, _finish, _decide, _heartbeat = jobs.add, leases.finish, endings.decide, leases.heartbeat
-_record, _execute = endings._record_attempt, Executor.execute
+_put, _execute = endings._execute, Executor.execute
 
 
 def _added(new: Any) -> list[Added]:
@@ -135,15 +135,18 @@ def _finish_whatever_the_answer(database: Any, *arguments: Any) -> Any:
         return JobState.SUCCEEDED
 
 
-def _lock_any_attempt(connection: Connection, job_id: str, _attempt: int) -> Any:
-    runs = (job.c.id == job_id) & (job.c.state == JobState.RUNNING)
-    return connection.execute(select(job, deliveries.heard()).where(runs)).one_or_none()
+def _lock_any_attempt(connection: Connection, asked: Any) -> Any:
+    return _locked(connection, asked, lambda lease: (job.c.id == lease[0]) & (job.c.state == JobState.RUNNING))
 
 
-def _lock_in_any_state(connection: Connection, job_id: str, attempt: int) -> Any:
-    return connection.execute(
-        select(job, deliveries.heard()).where(job.c.id == job_id, job.c.attempt == attempt)
-    ).one_or_none()
+def _lock_in_any_state(connection: Connection, asked: Any) -> Any:
+    return _locked(connection, asked, lambda lease: (job.c.id == lease[0]) & (job.c.attempt == lease[1]))
+
+
+def _locked(connection: Connection, asked: Any, which: Callable[[Any], Any]) -> Any:
+    found = {lease: select(job, deliveries.heard()).where(which(lease)) for lease in asked}
+    rows = {lease: connection.execute(statement).one_or_none() for lease, statement in found.items()}
+    return {lease: row for lease, row in rows.items() if row}
 
 
 def _decide_as_if(**changes: Any) -> Callable[[Any, Any], Any]:
@@ -173,19 +176,18 @@ def _heartbeat_that_holds_all(database: Any, held: Any, **keywords: Any) -> Any:
 
 
 def _finish_in_two_transactions(database: Any, lease: Any, *arguments: Any) -> Any:
-    later: list[tuple[Any, ...]] = []
+    later: list[Any] = []
 
     # Others may run meanwhile: only what this very end records is put off.
-    def put_off(connection: Any, ending: Any, *record: Any) -> None:
-        if (ending.id, ending.attempt) == lease:
-            later.append((ending, *record))
+    def put_off(connection: Any, statement: Any, rows: Any) -> None:
+        if statement is endings._RECORD and [(row["job_id"], row["number"]) for row in rows] == [lease]:
+            later.extend(rows)
         else:
-            _record(connection, ending, *record)
+            _put(connection, statement, rows)
 
-    with mock.patch.object(endings, "_record_attempt", put_off):
+    with mock.patch.object(endings, "_execute", put_off):
         state = _finish(database, lease, *arguments)
-    for record in later:
-        database.write(lambda connection, record=record: _record(connection, *record))
+    database.write(lambda connection: _put(connection, endings._RECORD, later))
     return state
 
 

@@ -23,7 +23,7 @@ from offload_api.submissions import Submissions
 from offload_shared import tasks
 from offload_shared.errors import CommitUnknown, StoreUnavailable
 from offload_shared.job import NewJob
-from offload_shared.store import hints, jobs
+from offload_shared.store import hints, jobs, leases
 from offload_shared.store.jobs import Added
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.tasks.task import RunsIn
@@ -178,7 +178,10 @@ class Worker:
         self.running = Running()
         self._draining = False
         runner = SimulatedRunner(world, process)
+        claiming: dict[str, Any] = {"worker": process.name, "lease_seconds": LEASE_SECONDS, "tasks": TASKS}
         self._executor = Executor(
+            claim=lambda job_id: leases.claim(database, job_id, **claiming),
+            finish=lambda end: leases.finish(database, end.lease, end.outcome, end.usage, end.last_words),
             database=database,
             artifacts=cast("Any", None),  # only the workspace uses it, and it is simulated
             runners=dict.fromkeys(RunsIn, runner),
@@ -186,8 +189,6 @@ class Worker:
             metrics=WorkerMetrics(),
             breaker=Breaker([self._slots], pause_seconds=5.0, clock=lambda: world.scheduler.now),
             folder=Path("simulated"),
-            known=TASKS,
-            worker=process.name,
             lease_seconds=LEASE_SECONDS,
             job_ended=lambda: None,
         )

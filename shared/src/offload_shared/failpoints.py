@@ -112,7 +112,8 @@ def written(work: Callable[..., object]) -> None:
 
 
 def _verb(work: Callable[..., object]) -> str:
-    return work.__qualname__.partition(".")[0]  # the function of the store that has defined the work
+    # The function of the store that has defined the work; one for many jobs at once is named `..._all`.
+    return work.__qualname__.partition(".")[0].removesuffix("_all")
 
 
 def _act(folder: Path, point: str, raised: Exception | None = None, lost: Exception | None = None) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from offload_shared import failpoints, tasks
@@ -11,8 +11,8 @@ from offload_shared.artifacts import Artifacts
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
 from offload_shared.failpoints import Point
 from offload_shared.job import ClaimedJob, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
-from offload_shared.store import leases
 from offload_shared.store.database import Database
+from offload_shared.store.leases import End
 from offload_shared.tasks.task import RunsIn
 from offload_worker.breaker import Breaker
 from offload_worker.broker import Delivery
@@ -25,18 +25,24 @@ from offload_worker.workspace import ArtifactRefused, WorkerUnable, Workspace, w
 #: Between two tries of a statement while the store is down.
 PAUSE_SECONDS = 0.5
 
+Claim = Callable[[str], ClaimedJob | None]
+Finish = Callable[[End], JobState | None]
+
 _log = logging.getLogger(__name__)
 
 
 class Executor:
     """Executes jobs; called on Dramatiq's worker threads, one job a call.
 
-    `job_ended` is called after each end for good that was stored.
+    `claim` takes a job's lease, and `finish` ends an attempt, as the store's verbs do. `job_ended` is called after each
+    end for good that was stored.
     """
 
     def __init__(
         self,
         *,
+        claim: Claim,
+        finish: Finish,
         database: Database,
         artifacts: Artifacts,
         runners: Mapping[RunsIn, Runner],
@@ -44,11 +50,11 @@ class Executor:
         breaker: Breaker,
         metrics: WorkerMetrics,
         folder: Path,
-        known: Collection[str],
-        worker: str,
         lease_seconds: float,
         job_ended: Callable[[], object],
     ) -> None:
+        self._claim_job = claim
+        self._end = finish
         self._database = database
         self._artifacts = artifacts
         self._runners = runners
@@ -56,8 +62,6 @@ class Executor:
         self._breaker = breaker
         self._metrics = metrics
         self._folder = folder
-        self._known = known
-        self._worker = worker
         self._lease_seconds = lease_seconds
         self._job_ended = job_ended
         self._draining = threading.Event()
@@ -91,19 +95,13 @@ class Executor:
         """
         for attempt in self._running.all():
             usage = Usage(attempt.wall_seconds())
-            leases.finish(self._database, attempt.lease, Released(), usage, attempt.output.pending())
+            self._end(End(attempt.lease, Released(), usage, attempt.output.pending()))
 
     def _claim(self, delivery: Delivery) -> tuple[ClaimedJob, float] | None:
         while True:
             leased_at = time.monotonic()  # of this try: an outage before it shortens no lease
             try:
-                job = leases.claim(
-                    self._database,
-                    delivery.job_id,
-                    worker=self._worker,
-                    lease_seconds=self._lease_seconds,
-                    tasks=self._known,
-                )
+                job = self._claim_job(delivery.job_id)
             except StoreUnavailable as error:
                 # The hint stays unsettled: should this worker die first, the broker gives it to another.
                 _log.warning("job %s cannot be claimed: %s", delivery.job_id, error)
@@ -154,7 +152,7 @@ class Executor:
     ) -> JobState | None:
         while outcome:
             try:
-                state = leases.finish(self._database, attempt.lease, outcome, usage, attempt.output.pending())
+                state = self._end(End(attempt.lease, outcome, usage, attempt.output.pending()))
             except StoreUnavailable as error:
                 attempt.still_ending()
                 # The work is done: only another worker's claim, after the lease, makes its outcome worthless.

@@ -22,6 +22,7 @@ from offload_shared.artifacts import Artifacts
 from offload_shared.errors import SettingsInvalid, StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.settings import without_password
+from offload_shared.store import leases
 from offload_shared.store.database import Database
 from offload_shared.store.doorbell import Doorbell, Topic
 from offload_shared.store.sweeper import Sweeper
@@ -30,6 +31,7 @@ from offload_shared.tasks.task import RunsIn
 from offload_worker import actors, container, handlers, lease, presence, reaper, watchdog
 from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
+from offload_worker.combining import Combiner
 from offload_worker.consumers.rabbitmq import Outage, RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
@@ -106,7 +108,13 @@ class WorkerService:
         ]
         if os.getpid() == 1:
             self._watchers.append(Periodic("reaper", reaper.TICK_SECONDS, partial(reaper.reap, self._pids)))
+        lease_seconds = settings.lease_seconds
+        claim_all = partial(
+            leases.claim_all, database, worker=self.name, lease_seconds=lease_seconds, tasks=self._known
+        )
         self._executor = Executor(
+            claim=Combiner(claim_all).submit,
+            finish=Combiner(partial(leases.finish_all, database)).submit,
             database=database,
             artifacts=artifacts,
             runners=self._runners,
@@ -114,9 +122,7 @@ class WorkerService:
             breaker=self.breaker,
             metrics=self.metrics,
             folder=self._folder,
-            known=self._known,
-            worker=self.name,
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=lease_seconds,
             job_ended=self._doorbell.ring,
         )
         self._outage = Outage(without_password(settings.broker_url))

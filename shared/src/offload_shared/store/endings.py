@@ -1,10 +1,11 @@
 """How an attempt ends in the store: one way for workers that report it and for the sweeper that misses it."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Executable, Float, Row, bindparam, insert, select, update
 
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
 from offload_shared.store import deliveries, leftovers
@@ -72,53 +73,72 @@ def _backoff_seconds(times: int) -> float:
     return random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
 
 
-def lock_running(connection: Connection, job_id: str, attempt_number: int) -> Row[Any] | None:
-    """Return the job's row, locked, when this very attempt still runs; None fences whoever asks."""
-    return connection.execute(_LOCKED, {"asked": job_id, "number": attempt_number}).one_or_none()
+def lock_running(connection: Connection, leases: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Row[Any]]:
+    """Return the jobs' rows, locked, of the attempts that still run; whoever asks for another is fenced."""
+    asked = dict(leases)
+    rows = connection.execute(_LOCKED, {"asked": sorted(asked)})
+    return {(row.id, row.attempt): row for row in rows if row.attempt == asked[row.id]}
 
 
-# Made once: to put it together takes longer than the database has to do for it.
+# Made once: to put it together takes longer than the database has to do for it. In one order, since two that lock the
+# same would wait for each other.
 _LOCKED = (
     select(job, deliveries.heard())
-    .where(job.c.id == bindparam("asked"), job.c.attempt == bindparam("number"), job.c.state == JobState.RUNNING)
+    .where(job.c.id.in_(bindparam("asked", expanding=True)), job.c.state == JobState.RUNNING)
+    .order_by(job.c.id)
     .with_for_update(of=job)
 )
 
 
-def end_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> JobState:
-    """Record how the attempt of a locked running job ended and move the job on; returns its new state.
+class Ending(msgspec.Struct, frozen=True):
+    """How the attempt of a locked running job ends; `running` is the job's row with `deliveries.heard()`."""
 
-    `running` is the job's row with `deliveries.heard()`.
-    """
-    step = decide(running, outcome)
-    outcome = _explained(running, outcome, step)
+    running: Row[Any]
+    outcome: Outcome
+    usage: Usage
+
+
+def end_attempts(connection: Connection, endings: Sequence[Ending]) -> list[JobState]:
+    """Record how attempts of different jobs ended and move the jobs on; returns their new states, in order."""
+    steps = [decide(each.running, each.outcome) for each in endings]
+    told = [_explained(each.running, each.outcome, step) for each, step in zip(endings, steps, strict=True)]
+    ended = list(zip(endings, steps, told, strict=True))
+    _execute(connection, _RECORD, [_attempt_row(each, outcome) for each, _, outcome in ended])
+    _execute(connection, insert(artifact), [row for each, _, outcome in ended for row in _artifact_rows(each, outcome)])
+    changes = [(step, _change(each.running, step, outcome)) for each, step, outcome in ended]
+    _execute(connection, _END, [change for step, change in changes if step.state.final])
+    again = [{**change, "delay_seconds": step.delay_seconds} for step, change in changes if not step.state.final]
+    _execute(connection, _TRY_AGAIN, again)
+    for each, step, _ in ended:
+        succeeded = each.running.attempt if step.state is JobState.SUCCEEDED else None
+        if step.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
+            leftovers.note(connection, [each.running.id], kept=succeeded)
+        if step.state.final and each.running.heard:
+            deliveries.add_of(connection, [each.running], step.state)
+    return [step.state for step in steps]
+
+
+def _execute(connection: Connection, statement: Executable, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _artifact_rows(ending: Ending, outcome: Outcome) -> list[dict[str, Any]]:
+    artifacts = outcome.artifacts if isinstance(outcome, Succeeded) else ()
+    return [{"job_id": ending.running.id, **msgspec.structs.asdict(each)} for each in artifacts]
+
+
+def _change(running: Row[Any], step: Next, outcome: Outcome) -> dict[str, Any]:
     failed = outcome if isinstance(outcome, Failed) else None
-    _record_attempt(connection, running, outcome, usage)
-    if isinstance(outcome, Succeeded) and outcome.artifacts:
-        rows = [{"job_id": running.id, **msgspec.structs.asdict(each)} for each in outcome.artifacts]
-        connection.execute(insert(artifact), rows)
-    change = {
+    return {
+        "ended": running.id,
         "state": step.state,
-        "version": job.c.version + 1,
-        "errors": job.c.errors + step.errors,
-        "losses": job.c.losses + step.losses,
-        "lease_owner": None,
-        "lease_until": None,
+        "more_errors": step.errors,
+        "more_losses": step.losses,
         "progress": running.progress if step.state is JobState.SUCCEEDED else None,
         "failure": failed.failure if failed else None,
         "detail": failed.detail if failed else None,
     }
-    if step.state.final:
-        change |= finished_now()
-    else:
-        change |= {"run_at": clock(step.delay_seconds), "publish_after": clock(step.delay_seconds), "dispatches": 0}
-    connection.execute(update(job).where(job.c.id == running.id).values(change))
-    succeeded = running.attempt if step.state is JobState.SUCCEEDED else None
-    if step.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
-        leftovers.note(connection, [running.id], kept=succeeded)
-    if step.state.final and running.heard:
-        deliveries.add_of(connection, [running], step.state)
-    return step.state
 
 
 def finished_now() -> dict[str, Any]:
@@ -126,19 +146,38 @@ def finished_now() -> dict[str, Any]:
     return {"finished_at": clock(), "expires_at": clock(job.c.result_ttl_seconds)}
 
 
-def _record_attempt(connection: Connection, running: Row[Any], outcome: Outcome, usage: Usage) -> None:
-    failed = outcome if isinstance(outcome, Failed) else None
-    connection.execute(
-        insert(attempt).values(
-            job_id=running.id,
-            number=running.attempt,
-            outcome=type(outcome).__name__.lower(),
-            failure=failed.failure if failed else None,
-            detail=failed.detail if failed else None,
-            result=outcome.result if isinstance(outcome, Succeeded) else None,
-            worker=running.lease_owner,
-            started_at=running.started_at,
-            finished_at=clock(),
-            **msgspec.structs.asdict(usage),
-        )
+# These are made once, as `_LOCKED` is.
+_RECORD = insert(attempt).values(finished_at=clock())
+_MOVE_ON = (
+    update(job)
+    .where(job.c.id == bindparam("ended"))
+    .values(
+        state=bindparam("state"),
+        version=job.c.version + 1,
+        errors=job.c.errors + bindparam("more_errors"),
+        losses=job.c.losses + bindparam("more_losses"),
+        lease_owner=None,
+        lease_until=None,
+        progress=bindparam("progress"),
+        failure=bindparam("failure"),
+        detail=bindparam("detail"),
     )
+)
+_END = _MOVE_ON.values(finished_now())
+_LATER = clock(bindparam("delay_seconds", type_=Float))
+_TRY_AGAIN = _MOVE_ON.values(run_at=_LATER, publish_after=_LATER, dispatches=0)
+
+
+def _attempt_row(ending: Ending, outcome: Outcome) -> dict[str, Any]:
+    failed = outcome if isinstance(outcome, Failed) else None
+    return {
+        "job_id": ending.running.id,
+        "number": ending.running.attempt,
+        "outcome": type(outcome).__name__.lower(),
+        "failure": failed.failure if failed else None,
+        "detail": failed.detail if failed else None,
+        "result": outcome.result if isinstance(outcome, Succeeded) else None,
+        "worker": ending.running.lease_owner,
+        "started_at": ending.running.started_at,
+        **msgspec.structs.asdict(ending.usage),
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Integer, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, cast, exists, func, or_, select, update
 from sqlalchemy.sql.expression import case, literal
 
 from offload_shared.job import Hint, JobState
@@ -57,10 +57,23 @@ def mark_published(database: Database, job_ids: Sequence[str]) -> None:
     The confirmation may come late: a job that has run since, and is queued again, needs a hint of its own, and so does
     one whose queue was paused when the hint came.
     """
-    fresh = job.c.id.in_(job_ids) & (job.c.state == JobState.QUEUED) & (job.c.attempt == 0) & (job.c.dispatches == 0)
-    dropped = exists().where(queue.c.name == job.c.queue, queue.c.resumed_at >= job.c.created_at)
-    statement = update(job).where(fresh, ~dropped).values(dispatches=1, publish_after=clock(REPEAT_SECONDS))
-    database.write(lambda connection: connection.execute(statement))
+    database.write(lambda connection: connection.execute(_MARK_PUBLISHED, {"published": job_ids}))
+
+
+_FRESH = (
+    job.c.id.in_(bindparam("published", expanding=True))
+    & (job.c.state == JobState.QUEUED)
+    & (job.c.attempt == 0)
+    & (job.c.dispatches == 0)
+    & ~exists().where(queue.c.name == job.c.queue, queue.c.resumed_at >= job.c.created_at)
+)
+# Whoever claims one just now changes its row, and needs no mark: nobody waits for the other.
+_UNCLAIMED = select(job.c.id).where(_FRESH).with_for_update(skip_locked=True, of=job).cte("unclaimed")
+_MARK_PUBLISHED = (
+    update(job)
+    .where(_FRESH, job.c.id.in_(select(_UNCLAIMED.c.id)))
+    .values(dispatches=1, publish_after=clock(REPEAT_SECONDS))
+)
 
 
 def forget_published(database: Database, name: str) -> int:

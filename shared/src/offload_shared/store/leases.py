@@ -1,15 +1,15 @@
 """What a worker does with jobs: claims them, keeps their leases, ends them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, bindparam, or_, select, tuple_, update
+from sqlalchemy import Connection, Float, bindparam, or_, select, tuple_, update
 
 from offload_shared.job import ClaimedJob, JobState, Outcome, Output, Progress, Usage
 from offload_shared.store import outputs
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
-from offload_shared.store.endings import end_attempt, lock_running
+from offload_shared.store.endings import Ending, end_attempts, lock_running
 from offload_shared.store.queues import of_queue_that_runs
 from offload_shared.store.schema import attempt, job
 
@@ -24,28 +24,52 @@ def claim(
 
     A job of a paused queue is not to be had: its next hint comes when the queue is resumed.
     """
-    claimable = (
-        (job.c.id == job_id)
-        & (job.c.state == JobState.QUEUED)
-        & (job.c.run_at <= now())
-        & ~job.c.cancel_requested
-        & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
-        & job.c.task.in_(tasks)
-        & of_queue_that_runs()
+    [claimed] = claim_all(database, [job_id], worker=worker, lease_seconds=lease_seconds, tasks=tasks)
+    return claimed
+
+
+def claim_all(
+    database: Database, job_ids: Sequence[str], *, worker: str, lease_seconds: float, tasks: Collection[str]
+) -> list[ClaimedJob | None]:
+    """Take the leases of many jobs in one transaction, each as `claim` does; answers in their order."""
+    lease = {"tasks": sorted(tasks), "owner": worker, "lease_seconds": lease_seconds}
+
+    def work(connection: Connection) -> dict[str, ClaimedJob]:
+        asked = sorted(set(job_ids))
+        if len(asked) > 1:  # locked in one order: two that take the same would wait for each other
+            asked = list(connection.execute(_LOCK_CLAIMABLE, {**lease, "asked": asked}).scalars())
+        rows = connection.execute(_CLAIM, {**lease, "asked": asked}).all() if asked else []
+        return {row.id: ClaimedJob(**row._mapping) for row in rows}  # noqa: SLF001 - a public method of Row
+
+    claimed = database.write(work)
+    return [claimed.pop(job_id, None) for job_id in job_ids]  # what is asked for twice is one attempt's
+
+
+# These are made once: to put one together takes several times as long as to run it.
+_CLAIMABLE = (
+    job.c.id.in_(bindparam("asked", expanding=True))
+    & (job.c.state == JobState.QUEUED)
+    & (job.c.run_at <= now())
+    & ~job.c.cancel_requested
+    & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
+    & job.c.task.in_(bindparam("tasks", expanding=True))
+    & of_queue_that_runs()
+)
+_LOCK_CLAIMABLE = select(job.c.id).where(_CLAIMABLE).order_by(job.c.id).with_for_update()
+_CLAIM = (
+    update(job)
+    .where(_CLAIMABLE)
+    .values(
+        state=JobState.RUNNING,
+        version=job.c.version + 1,
+        attempt=job.c.attempt + 1,
+        lease_owner=bindparam("owner"),
+        lease_until=clock(bindparam("lease_seconds", type_=Float)),
+        started_at=clock(),
+        progress=None,
     )
-    change = {
-        "state": JobState.RUNNING,
-        "version": job.c.version + 1,
-        "attempt": job.c.attempt + 1,
-        "lease_owner": worker,
-        "lease_until": clock(lease_seconds),
-        "started_at": clock(),
-        "progress": None,
-    }
-    columns = [job.c[name] for name in ClaimedJob.__struct_fields__]
-    statement = update(job).where(claimable).values(change).returning(*columns)
-    row = database.write(lambda connection: connection.execute(statement).one_or_none())
-    return ClaimedJob(**row._mapping) if row else None  # noqa: SLF001 - a public method of SQLAlchemy's Row
+    .returning(*[job.c[name] for name in ClaimedJob.__struct_fields__])
+)
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -58,9 +82,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
 def heartbeat(database: Database, leases: Collection[Lease], *, lease_seconds: float) -> Heartbeat:
     """Prolong the leases of a worker in one statement; what is not held any more is fenced and must be ended."""
     held = (job.c.state == JobState.RUNNING) & tuple_(job.c.id, job.c.attempt).in_(leases)
+    # Locked in one order: others of them may be ended in one transaction just now.
+    locked = select(job.c.id).where(held).order_by(job.c.id).with_for_update().cte("locked")
     statement = (
         update(job)
-        .where(held)
+        .where(held, job.c.id.in_(select(locked.c.id)))
         .values(lease_until=clock(lease_seconds))
         .returning(job.c.id, job.c.attempt, job.c.cancel_requested)
     )
@@ -98,14 +124,31 @@ def finish(
 
     Safe to repeat when the store's answer was lost: an attempt that has ended so already answers the same again.
     """
+    [state] = finish_all(database, [End(lease, outcome, usage, last_words)])
+    return state
 
-    def work(connection: Connection) -> JobState | None:
-        running = lock_running(connection, *lease)
-        if running is None:
-            return _ended_before(connection, lease, outcome)
-        if last_words:
-            outputs.write(connection, lease, last_words)
-        return end_attempt(connection, running, outcome, usage)
+
+class End(msgspec.Struct, frozen=True):
+    """How an attempt has ended; `last_words` is what of its output is not stored yet."""
+
+    lease: Lease
+    outcome: Outcome
+    usage: Usage
+    last_words: Output | None = None
+
+
+def finish_all(database: Database, ends: Sequence[End]) -> list[JobState | None]:
+    """End many attempts in one transaction, each as `finish` does; answers in their order."""
+
+    def work(connection: Connection) -> list[JobState | None]:
+        running = lock_running(connection, [end.lease for end in ends])
+        for end in ends:
+            if end.last_words and end.lease in running:
+                outputs.write(connection, end.lease, end.last_words)
+        mine = [end for end in ends if end.lease in running]
+        moved = end_attempts(connection, [Ending(running[end.lease], end.outcome, end.usage) for end in mine])
+        states = {end.lease: state for end, state in zip(mine, moved, strict=True)}
+        return [states.get(end.lease) or _ended_before(connection, end.lease, end.outcome) for end in ends]
 
     return database.write(work)
 

@@ -6,7 +6,7 @@ from offload_shared.job import Failed, Failure, JobState, Usage
 from offload_shared.store import deliveries, leftovers
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
-from offload_shared.store.endings import end_attempt, finished_now
+from offload_shared.store.endings import Ending, end_attempts, finished_now
 from offload_shared.store.schema import job
 
 BATCH = 100
@@ -19,10 +19,9 @@ def end_lost(database: Database) -> int:
         over = (job.c.state == JobState.RUNNING) & (job.c.lease_until < now())
         lost = select(job, deliveries.heard(), clock().label("now")).where(over).limit(BATCH)
         rows = connection.execute(lost.with_for_update(of=job, skip_locked=True)).all()
-        for row in rows:
-            detail = "the worker went silent past its lease"
-            usage = Usage(wall_seconds=(row.now - row.started_at).total_seconds())
-            end_attempt(connection, row, Failed(Failure.LOST, detail), usage)
+        outcome = Failed(Failure.LOST, "the worker went silent past its lease")
+        usages = [Usage(wall_seconds=(row.now - row.started_at).total_seconds()) for row in rows]
+        end_attempts(connection, [Ending(row, outcome, usage) for row, usage in zip(rows, usages, strict=True)])
         return len(rows)
 
     return database.write(work) if is_any(database, job.c.state == JobState.RUNNING, job.c.lease_until <= now()) else 0
