@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import numpy
 import onnxruntime
 import pytest
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sqlalchemy import func, select
 
 from offload_shared.store.database import Database
@@ -70,6 +70,31 @@ def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack)
     inputs = {each.name: columns[each.name].reshape(-1, 1) for each in session.get_inputs()}
     predicted = session.run(None, inputs)[0]
     assert numpy.mean(predicted.ravel() == numpy.array([row[-1] for row in rows])) > 0.9
+
+
+def test_a_trained_model_predicts_and_is_loaded_once_for_two_jobs_of_one_child(services: Stack) -> None:
+    services.start_worker("--queue", "cpu", "--slots", "1")
+    iris = load_iris()
+    table = io.StringIO()
+    rows = [[*row, f"kind {kind}"] for row, kind in zip(iris.data, iris.target, strict=True)]
+    csv.writer(table).writerows([[*iris.feature_names, "kind"], *rows])
+    file_id = services.upload(table.getvalue().encode())
+    trained = services.submit("train-model", {"file_id": file_id, "target": "kind"})
+    services.result(trained)
+
+    model = {"job": trained, "name": "model.onnx"}
+    of_file = services.submit("predict", {"model": model, "data": file_id, "keep": ["kind"]})
+    assert len(rows) == services.result(of_file)["rows"]
+    few = [dict(zip(iris.feature_names, map(float, row), strict=True)) for row in iris.data[::50]]
+    inline = services.submit("predict", {"model": model, "rows": few})
+    foreign = services.submit("predict", {"model": file_id, "rows": few})
+
+    answer = services.http.get(f"/v1/jobs/{of_file}/artifacts/predictions.csv")
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    assert sum(row["kind"] == row["prediction"] for row in found) > 0.95 * len(rows)
+    assert ["kind 0", "kind 1", "kind 2"] == [each["prediction"] for each in services.result(inline)["predictions"]]
+    assert "loaded already" in services.output(inline)
+    assert "not an ONNX file" in services.ended(foreign)["error"]["detail"]
 
 
 @pytest.mark.parametrize("task", ["probe", "probe-thread", "probe-event-loop"])

@@ -16,6 +16,7 @@ from offload_shared.tasks.task import RunsIn, Task
 
 SHIPPED = {
     "echo": "offload_worker.handlers.echo:echo",
+    "predict": "offload_worker.handlers.predict:predict",
     "train-model": "offload_worker.handlers.train_model:train_model",
 }
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from offload_shared.tasks.train_model import DroppedColumn, TrainModel
 from offload_worker.handle import JobRejected
-from offload_worker.handlers.training.dialect import find_delimiter
+from offload_worker.handlers.tables.dialect import find_delimiter
+from offload_worker.handlers.tables.records import Records
+from offload_worker.handlers.tables.source import Source, open_source
 from offload_worker.handlers.training.features import check_wishes, choose_features, strays, unwanted
 from offload_worker.handlers.training.progress import Progress, Report
-from offload_worker.handlers.training.records import Records
-from offload_worker.handlers.training.source import Source, open_source
 from offload_worker.handlers.training.survey import Survey, take_survey
 from offload_worker.handlers.training.table import Column, ReadColumn, read_columns
 from offload_worker.handlers.training.target import Target, read_target

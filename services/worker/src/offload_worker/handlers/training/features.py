@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from offload_shared.tasks.train_model import DroppedColumn, TrainModel
 from offload_worker.handle import JobRejected
+from offload_worker.handlers.tables.wording import quoted, unknown_column
 from offload_worker.handlers.training.survey import Survey
 from offload_worker.handlers.training.table import Column, NumberColumn, ReadColumn, UnreadableColumn, WordColumn
-from offload_worker.handlers.training.wording import quoted, unknown_column
 
 #: A column with more distinct words than this, on average in fewer rows than that, tells rows apart and nothing else.
 MANY_WORDS, ROWS_PER_WORD = 20, 2

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from offload_shared.tasks.train_model import AnyEstimator, Kind, Linear, NearestNeighbours, TrainModel
 from offload_worker.handle import JobRejected
+from offload_worker.handlers.tables.wording import quoted
 from offload_worker.handlers.training.encoder import Matrix
 from offload_worker.handlers.training.target import Target
-from offload_worker.handlers.training.wording import quoted
 
 Values = NDArray[np.int64] | NDArray[np.float64]
 

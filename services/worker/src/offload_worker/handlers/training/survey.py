@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from offload_worker.handle import JobRejected
-from offload_worker.handlers.training.numbers import LARGEST, is_missing, to_number
-from offload_worker.handlers.training.records import Batch, Records
+from offload_worker.handlers.tables.numbers import LARGEST, is_missing, to_number
+from offload_worker.handlers.tables.records import Batch, Records
 
 #: A column is numeric when at least this share of its values are numbers; the others count as missing, and are noted.
 NUMERIC_SHARE = 0.9

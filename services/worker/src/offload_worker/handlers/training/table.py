@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from offload_worker.handlers.training.numbers import is_missing, to_number
-from offload_worker.handlers.training.records import Records
+from offload_worker.handlers.tables.numbers import is_missing, to_number
+from offload_worker.handlers.tables.records import Records
 from offload_worker.handlers.training.survey import ColumnSurvey, Survey
 
 #: A longer value is a text and no category.

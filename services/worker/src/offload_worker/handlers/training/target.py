@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from offload_shared.tasks.train_model import Kind
 from offload_worker.handle import JobRejected
+from offload_worker.handlers.tables.wording import listed, quoted
 from offload_worker.handlers.training.survey import ColumnSurvey
 from offload_worker.handlers.training.table import Column, NumberColumn, ReadColumn, UnreadableColumn, WordColumn
-from offload_worker.handlers.training.wording import listed, quoted
 
 MAX_CLASSES = 100
 MIN_ROWS = 10

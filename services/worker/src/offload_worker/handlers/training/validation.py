@@ -8,6 +8,7 @@ from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 
 from offload_shared.tasks.train_model import CrossValidation
 from offload_worker.handle import JobRejected
+from offload_worker.handlers.tables.wording import quoted
 from offload_worker.handlers.training.encoder import fit_encoder
 from offload_worker.handlers.training.fitting import fit
 from offload_worker.handlers.training.models import Problem, Values
@@ -15,7 +16,6 @@ from offload_worker.handlers.training.progress import Report, part
 from offload_worker.handlers.training.scores import mean_and_std, predict, score
 from offload_worker.handlers.training.split import Rows
 from offload_worker.handlers.training.table import Column
-from offload_worker.handlers.training.wording import quoted
 
 
 def check_folds(values: Values, classes: Sequence[str], folds: int) -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 from re import compile as pattern
 from typing import TYPE_CHECKING
 
-from offload_worker.handlers.training.source import Source
+from offload_worker.handlers.tables.source import Source
 
 if TYPE_CHECKING:
     from _csv import Reader  # the type has no public name

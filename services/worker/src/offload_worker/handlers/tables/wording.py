@@ -7,10 +7,10 @@ SHOWN_CHARACTERS = 60
 SHOWN_NAMES = 12
 
 
-def quoted(text: str) -> str:
-    """Return `text` in quotes, shortened, with nothing in it that a terminal or a log would act on."""
+def quoted(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    """Return `text` in quotes, at most so long, with nothing in it that a terminal or a log would act on."""
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return f"'{printable if len(printable) <= SHOWN_CHARACTERS else printable[: SHOWN_CHARACTERS - 1] + '…'}'"
+    return f"'{printable if len(printable) <= most else printable[: most - 1] + '…'}'"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from offload_worker.handle import JobRejected
-from offload_worker.handlers.training.dialect import EXCEL_HINT, rows
-from offload_worker.handlers.training.source import Source
-from offload_worker.handlers.training.wording import quoted
+from offload_worker.handlers.tables.dialect import EXCEL_HINT, rows
+from offload_worker.handlers.tables.source import Source
+from offload_worker.handlers.tables.wording import quoted
 
 MAX_COLUMNS = 2000
 MAX_ROWS = 1_000_000
@@ -32,22 +32,25 @@ class Batch:
 
 
 class Records:
-    """A source read with a delimiter; reading it again starts again."""
+    """A source read with a delimiter; reading it again starts again. `most_rows` is None for any number of them."""
 
-    def __init__(self, source: Source, delimiter: str) -> None:
+    def __init__(
+        self, source: Source, delimiter: str, *, fewest_columns: int = 2, most_rows: int | None = MAX_ROWS
+    ) -> None:
         self.source = source
         self.delimiter = delimiter
-        self.names = _names(next(self._numbered(), (0, []))[1], delimiter)
+        self._most_rows = most_rows
+        self.names = _names(next(self._numbered(), (0, []))[1], delimiter, fewest_columns)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the rows after the header; raises `JobRejected` at a ragged one, and past the limits."""
         width = len(self.names)
-        limit = min(MAX_ROWS, MAX_CELLS // width)
+        limit = None if self._most_rows is None else min(self._most_rows, MAX_CELLS // width)
         batch, characters, size = Batch([], [], 0), 0, 0
         records = self._numbered()
         next(records)
         for count, (line, row) in enumerate(records):
-            if count == limit:
+            if limit is not None and count == limit:
                 raise JobRejected(f"The table has more than {limit:,} rows of {width:,} columns, the most taken.")
             batch.lines.append(line)
             batch.rows.append(row if len(row) == width else _mended(row, width, line))
@@ -73,12 +76,12 @@ class Records:
             raise JobRejected(_quoting(error, end + 1)) from None
 
 
-def _names(header: list[str], delimiter: str) -> list[str]:
+def _names(header: list[str], delimiter: str, fewest: int) -> list[str]:
     if len(header) > MAX_COLUMNS:
         raise JobRejected(f"The table has {len(header):,} columns; at most {MAX_COLUMNS:,} are taken.")
     if not header:
         raise JobRejected("The file is empty.")
-    if len(header) < 2:
+    if len(header) < fewest:
         raise JobRejected(
             f"Only one column was found with the delimiter {quoted(delimiter)}; a target and a feature are needed."
         )
