@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import numpy
 import onnxruntime
 import pytest
+from pypdf import PdfReader
 from sklearn.datasets import load_iris, load_wine
 from sqlalchemy import func, select
 
@@ -70,6 +71,16 @@ def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack)
     inputs = {each.name: columns[each.name].reshape(-1, 1) for each in session.get_inputs()}
     predicted = session.run(None, inputs)[0]
     assert numpy.mean(predicted.ravel() == numpy.array([row[-1] for row in rows])) > 0.9
+
+    plot = {"plot.png": {"job": job_id, "name": "metrics.png"}}
+    rendered = services.submit("render-report", {"template": "training-report", "data": result, "files": plot})
+    pages = services.result(rendered)["pages"]
+    report = services.http.get(f"/v1/jobs/{rendered}/artifacts/report.pdf")
+    assert "application/pdf" == report.headers["Content-Type"]
+    assert pages == len(PdfReader(io.BytesIO(report.content)).pages) > 1
+    wild = services.upload(b"#let f(n) = range(n).map(i => range(n).map(f))\n#f(1000)", "text/plain")
+    endless = services.submit("render-report", {"template_file": wild, "data": {}}, timeout_seconds=3)
+    assert "failed" == services.ended(endless)["state"]
 
 
 def test_a_trained_model_predicts_and_stays_loaded_in_its_child(services: Stack) -> None:
