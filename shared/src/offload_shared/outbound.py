@@ -2,15 +2,15 @@
 
 A name is resolved once, every address that it stands for is looked at, and the connection is made to one of those very
 addresses: a second look-up, by which a name could turn inside meanwhile, there is not. TLS and the Host header keep to
-the name. No redirect is followed, no proxy of the environment is asked, nothing of an answer's body is read.
+the name. No redirect is followed, and no proxy of the environment is asked.
 """
 
 import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Thread
 from typing import Any
@@ -132,17 +132,18 @@ def is_public(address: Address) -> bool:
 class Guard:
     """Knows where a request may go: to what is public, and to the networks that the operator allows besides.
 
-    What is not encrypted goes to these networks alone.
+    What is not encrypted goes to these networks alone, unless `plain` lets it go anywhere.
     """
 
-    def __init__(self, allowed: Iterable[Network] = ()) -> None:
+    def __init__(self, allowed: Iterable[Network] = (), *, plain: bool = False) -> None:
         self._allowed = tuple(allowed)
+        self._plain = plain
 
     def require_url(self, url: str) -> Destination:
         """Return where a URL leads; raises `AddressRefused` where that can be told to be refused without a look-up."""
         destination = parsed(url)
         encrypted = destination.scheme == "https"
-        if not encrypted and not self._allowed:
+        if not (encrypted or self._plain or self._allowed):
             raise AddressRefused("does not start with https://")
         if (literal := _literal(destination.host)) is not None:
             self.require(literal, encrypted=encrypted)
@@ -154,7 +155,7 @@ class Guard:
             return
         if not is_public(address):
             raise AddressRefused("leads to an address that is not public")
-        if not encrypted:
+        if not (encrypted or self._plain):
             raise AddressRefused("leads to a public address, and does not start with https://")
 
 
@@ -280,6 +281,18 @@ class Outbound:
 
         `seconds` is for all of it. Raises `AddressRefused`, and `RequestFailed` when there is no answer.
         """
+        async with self.stream("POST", url, headers=headers, content=content, seconds=seconds) as response:
+            return response.status
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None = None, seconds: float
+    ) -> AsyncIterator[httpcore2.Response]:
+        """Send a request, and give its answer while its body comes; the connection ends with the block.
+
+        `seconds` is for all that is done in the block. Raises `AddressRefused`, and `RequestFailed` when there is no
+        answer, or not all of it, also from within.
+        """
         destination = self._guard.require_url(url)
         where = httpcore2.URL(
             scheme=destination.scheme, host=destination.host, port=destination.port, target=destination.target
@@ -288,13 +301,18 @@ class Outbound:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._pools[destination.scheme].stream("POST", where, headers=told, content=content) as response,
+                self._pools[destination.scheme].stream(method, where, headers=told, content=content) as response,
             ):
-                return response.status
+                yield response
         except TimeoutError:
-            raise RequestFailed(f"no answer within {seconds:g} s") from None
+            raise RequestFailed(f"no answer within {seconds:.3g} s") from None
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
             raise RequestFailed(_told(error)) from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.aclose()
 
 
 def _told(error: Exception) -> str:

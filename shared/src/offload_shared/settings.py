@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from offload_shared.errors import SettingsInvalid
+from offload_shared.outbound import Network, networks
 
 PREFIX = "OFFLOAD_"
 
@@ -30,6 +31,7 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker_quorum: bool = False
     lease_seconds: Annotated[float, Meta(ge=3, le=86_400)] = 30.0
     sweep_seconds: Seconds = 2.0
+    outbound_networks: str = ""  # that are not public and may be called all the same: CIDR, joined by commas
     failpoints: str = ""  # a folder; empty: there are none
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -37,6 +39,15 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
         _require_scheme("store_url", self.store_url, STORE_SCHEMES)
         _require_scheme("broker_url", self.broker_url, BROKER_SCHEMES)
         _require_scheme("artifacts_url", self.artifacts_url, ARTIFACTS_SCHEMES)
+        try:
+            networks(self.outbound_networks)
+        except ValueError as error:
+            raise _invalid("outbound_networks", self.outbound_networks, str(error)) from None
+
+    @property
+    def allowed_networks(self) -> tuple[Network, ...]:
+        """The networks that may be called beside the public internet, when somebody else names the server."""
+        return networks(self.outbound_networks)
 
     @property
     def store(self) -> str:

@@ -6,7 +6,6 @@ from msgspec import Meta
 
 from offload_api.fetching import is_trustworthy
 from offload_shared.errors import SettingsInvalid
-from offload_shared.outbound import Network, networks
 from offload_shared.settings import PREFIX, Seconds, SharedSettings, without_password
 
 LongSeconds = Annotated[float, Meta(gt=0, le=10 * 366 * 86_400)]
@@ -51,15 +50,13 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     webhook_attempts: Annotated[int, Meta(ge=1, le=100)] = 12  # after which a delivery is given up
     webhook_retry_seconds: Seconds = 5.0  # before the second attempt; four times as long before each further one
     webhook_log_days: Annotated[float, Meta(gt=0, le=36_600)] = 30.0  # for which deliveries are kept once they ended
-    outbound_networks: str = ""  # that are not public and may be called all the same: CIDR, joined by commas
     store_threads: Annotated[int, Meta(ge=1, le=64)] = 8  # and connections
     store_answer_seconds: Seconds = 2.5  # past it a request is answered 503
     shutdown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 10  # for requests in flight to be answered
 
     def __post_init__(self) -> None:
-        """Refuse networks that are none, and tokens without an issuer who is known for sure."""
+        """Refuse tokens without an issuer who is known for sure."""
         super().__post_init__()
-        self._require_networks()
         if not self.takes_tokens:
             return
         for name in ("jwt_issuer", "jwt_audience"):
@@ -69,13 +66,6 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
             shown = without_password(self.jwt_issuer)
             expected = "expected an https URL without a query, or an http one of this machine"
             raise SettingsInvalid(f"{PREFIX}JWT_ISSUER is {shown!r}: {expected}")
-
-    def _require_networks(self) -> None:
-        try:
-            networks(self.outbound_networks)
-        except ValueError as error:
-            said = f"OFFLOAD_OUTBOUND_NETWORKS is {self.outbound_networks!r}: {error}"
-            raise SettingsInvalid(said) from None
 
     @property
     def takes_keys(self) -> bool:
@@ -91,8 +81,3 @@ class ApiSettings(SharedSettings, frozen=True, kw_only=True):
     def asks(self) -> bool:
         """Whether nobody is served without saying who they are."""
         return self.takes_keys or self.takes_tokens
-
-    @property
-    def allowed_networks(self) -> tuple[Network, ...]:
-        """The networks that servers of clients may be in, beside the public internet."""
-        return networks(self.outbound_networks)

@@ -5,12 +5,13 @@ from importlib.metadata import entry_points
 
 from offload_shared.errors import SettingsInvalid
 from offload_shared.tasks.echo import ECHO
+from offload_shared.tasks.fetch_urls import FETCH_URLS
 from offload_shared.tasks.predict import PREDICT
 from offload_shared.tasks.render_report import RENDER_REPORT
 from offload_shared.tasks.task import Task
 from offload_shared.tasks.train_model import TRAIN_MODEL
 
-SHIPPED = (ECHO, TRAIN_MODEL, PREDICT, RENDER_REPORT)
+SHIPPED = (ECHO, TRAIN_MODEL, PREDICT, RENDER_REPORT, FETCH_URLS)
 
 #: Entry points of this group name a sequence of `Task`.
 ENTRY_POINT_GROUP = "offload.tasks"

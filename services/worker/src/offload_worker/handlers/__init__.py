@@ -16,6 +16,7 @@ from offload_shared.tasks.task import RunsIn, Task
 
 SHIPPED = {
     "echo": "offload_worker.handlers.echo:echo",
+    "fetch-urls": "offload_worker.handlers.fetch_urls:fetch_urls",
     "predict": "offload_worker.handlers.predict:predict",
     "render-report": "offload_worker.handlers.render_report:render_report",
     "train-model": "offload_worker.handlers.train_model:train_model",
