@@ -36,13 +36,13 @@ class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def __post_init__(self) -> None:
-        _require_scheme("store_url", self.store_url, STORE_SCHEMES)
-        _require_scheme("broker_url", self.broker_url, BROKER_SCHEMES)
-        _require_scheme("artifacts_url", self.artifacts_url, ARTIFACTS_SCHEMES)
+        require_scheme("store_url", self.store_url, STORE_SCHEMES)
+        require_scheme("broker_url", self.broker_url, BROKER_SCHEMES)
+        require_scheme("artifacts_url", self.artifacts_url, ARTIFACTS_SCHEMES)
         try:
             networks(self.outbound_networks)
         except ValueError as error:
-            raise _invalid("outbound_networks", self.outbound_networks, str(error)) from None
+            raise invalid("outbound_networks", self.outbound_networks, str(error)) from None
 
     @property
     def allowed_networks(self) -> tuple[Network, ...]:
@@ -88,21 +88,23 @@ def _converted(name: str, text: str, hint: Any) -> Any:
         return msgspec.convert(text, hint, strict=False)
     except msgspec.ValidationError as error:
         choices = get_args(hint) if get_origin(hint) is Literal else ()
-        raise _invalid(name, text, f"expected one of {', '.join(choices)}" if choices else str(error)) from None
+        raise invalid(name, text, f"expected one of {', '.join(choices)}" if choices else str(error)) from None
 
 
-def _require_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:
+def require_scheme(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    """Raise `SettingsInvalid` for a URL of another scheme than these; an empty one is unset."""
     if not url:
         return
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
-        raise _invalid(name, url, str(error)) from None
+        raise invalid(name, url, str(error)) from None
     if scheme not in schemes or "://" not in url:
-        raise _invalid(name, url, f"expected a URL that starts with {', '.join(s + '://' for s in schemes)}")
+        raise invalid(name, url, f"expected a URL that starts with {', '.join(s + '://' for s in schemes)}")
 
 
-def _invalid(name: str, value: str, problem: str) -> SettingsInvalid:
+def invalid(name: str, value: str, problem: str) -> SettingsInvalid:
+    """Return the error that shows a setting's value, without a password in it."""
     return SettingsInvalid(f"{PREFIX}{name.upper()} is {without_password(value)!r}: {problem}")
 
 

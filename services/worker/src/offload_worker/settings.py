@@ -2,16 +2,19 @@
 
 import os
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from offload_shared import tasks
 from offload_shared.errors import SettingsInvalid
-from offload_shared.settings import Seconds, SharedSettings
+from offload_shared.settings import Seconds, SharedSettings, invalid, require_scheme
 from offload_shared.tasks.task import RunsIn
 
 #: Jobs at once of a queue that only waits: threads and coroutines are cheap, a second core is not.
 IO_SLOTS = 256
+
+SMTP_SCHEMES = ("smtp", "smtps")
 
 
 class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
@@ -28,6 +31,25 @@ class WorkerSettings(SharedSettings, frozen=True, kw_only=True):
     child_growth_mb: Annotated[int, Meta(ge=1)] = 256  # and when it holds so much more memory than at its start
     memory_mb: Annotated[int, Meta(ge=64)] | None = None  # for the worker with all children; None: what there is
     pause_seconds: Seconds = 30.0  # of taking no jobs, after crashes in series
+    smtp_url: str = ""  # of the server that sends e-mail; empty: none is sent
+    smtp_from: str = ""  # who may send: addresses, and domains as `@example.org`, joined by commas
+
+    def __post_init__(self) -> None:
+        """Refuse a mail server that cannot be one, and one by which nobody may send."""
+        super().__post_init__()
+        require_scheme("smtp_url", self.smtp_url, SMTP_SCHEMES)
+        if self.smtp_url and not urlsplit(self.smtp_url).hostname:
+            raise invalid("smtp_url", self.smtp_url, "it names no host")
+        if self.smtp_url and not self.senders:
+            raise SettingsInvalid("OFFLOAD_SMTP_URL is set: set OFFLOAD_SMTP_FROM to who may send as well")
+        for sender in self.senders:
+            if sender.count("@") != 1 or sender.endswith("@"):
+                raise invalid("smtp_from", self.smtp_from, f"{sender!r} is neither an address nor @ and a domain")
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """Who may send e-mail: addresses, and domains that begin with @."""
+        return tuple(each.strip() for each in self.smtp_from.split(",") if each.strip())
 
     def slots_of_queues(self) -> dict[str, int]:
         """Return how many jobs at once this worker runs of each queue; raises `SettingsInvalid` for an unknown one."""

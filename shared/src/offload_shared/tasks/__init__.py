@@ -8,10 +8,11 @@ from offload_shared.tasks.echo import ECHO
 from offload_shared.tasks.fetch_urls import FETCH_URLS
 from offload_shared.tasks.predict import PREDICT
 from offload_shared.tasks.render_report import RENDER_REPORT
+from offload_shared.tasks.send_email import SEND_EMAIL
 from offload_shared.tasks.task import Task
 from offload_shared.tasks.train_model import TRAIN_MODEL
 
-SHIPPED = (ECHO, TRAIN_MODEL, PREDICT, RENDER_REPORT, FETCH_URLS)
+SHIPPED = (ECHO, TRAIN_MODEL, PREDICT, RENDER_REPORT, FETCH_URLS, SEND_EMAIL)
 
 #: Entry points of this group name a sequence of `Task`.
 ENTRY_POINT_GROUP = "offload.tasks"

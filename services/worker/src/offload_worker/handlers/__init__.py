@@ -19,6 +19,7 @@ SHIPPED = {
     "fetch-urls": "offload_worker.handlers.fetch_urls:fetch_urls",
     "predict": "offload_worker.handlers.predict:predict",
     "render-report": "offload_worker.handlers.render_report:render_report",
+    "send-email": "offload_worker.handlers.send_email:send_email",
     "train-model": "offload_worker.handlers.train_model:train_model",
 }
 

@@ -1,0 +1,1 @@
+"""How `send-email` works, a module a step: its texts, the message, and the server."""
