@@ -186,7 +186,7 @@ def test_a_job_of_the_cpu_queue_trains_on_an_uploaded_table(api: httpx2.Client) 
 
 
 @pytest.mark.parametrize(
-    ("service", "packages", "most_megabytes"), [("api", "litestar", 200), ("worker-cpu", "dramatiq sklearn", 600)]
+    ("service", "packages", "most_megabytes"), [("api", "litestar", 200), ("worker-cpu", "dramatiq sklearn", 850)]
 )
 def test_an_image_is_small_and_not_run_by_root(stack: Stack, service: str, packages: str, most_megabytes: int) -> None:
     user, found = stack.compose("exec", "-T", service, "python3", "-c", LOOK_AROUND).splitlines()
