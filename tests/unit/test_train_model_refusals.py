@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from offload_worker.handle import JobRejected
-from offload_worker.handlers.training import encoder, fitting, records
+from offload_worker.handlers.tables import records
+from offload_worker.handlers.training import encoder, fitting
 from tests.unit.train_model_tables import FEW_TREES, mixed, small, train, usual, write_csv
 
 JUNK = random.Random(0).randbytes(20_000)

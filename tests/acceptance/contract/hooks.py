@@ -49,6 +49,12 @@ def _related(pointer: str, detail: str) -> bool:
     return pointer.endswith(ends) or (pointer.endswith("/delay_seconds") and detail == "excludes `run_at`")
 
 
+def _text_at_any_depth(pointer: str, detail: str) -> bool:
+    # Where a task takes any JSON, no schema says that nothing in it holds a control character.
+    free = ("/payload/data", "/payload/template_data", "/payload/rows", "/payload/files")
+    return detail == "contains a control character" and any(each in pointer for each in free)
+
+
 def _times_that_never_come(pointer: str, detail: str) -> bool:
     # What a cron expression and a time zone can be is said in words.
     return pointer in ("/cron", "/timezone")
@@ -81,8 +87,8 @@ MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool
 
 #: What each error of a refusal may be about; one refusal may name several.
 MAY_BE_WRONG: dict[str, tuple[Callable[[str, str], bool], ...]] = {
-    **dict.fromkeys(("submitJob", "submitBatch"), (_related,)),
-    "addSchedule": (_related, _times_that_never_come),
+    **dict.fromkeys(("submitJob", "submitBatch"), (_related, _text_at_any_depth)),
+    "addSchedule": (_related, _text_at_any_depth, _times_that_never_come),
     "changeSchedule": (_part_of_no_sound_job, _times_that_never_come),
     **dict.fromkeys(("createWebhook", "changeWebhook"), (_url_that_leads_nowhere,)),
 }

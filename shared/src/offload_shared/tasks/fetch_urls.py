@@ -13,7 +13,7 @@ MOST_URLS = 5000
 MOST_ROWS_INLINE = 500
 MB = 1024 * 1024
 
-Url = Annotated[str, Meta(min_length=1, max_length=LONGEST_URL, pattern="^https?://")]
+Url = Annotated[str, Meta(min_length=1, max_length=LONGEST_URL, pattern="^https?://[!-~]+$")]
 HeaderName = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
 HeaderValue = Annotated[str, Meta(pattern="^[ -~]*$", max_length=2000)]
 

@@ -8,11 +8,13 @@ from offload_shared.tasks.task import FileSource, Payload, Result, RunsIn, Task
 
 MOST_RECIPIENTS = 100
 
+_IN_ONE_LINE = r"[^\x00-\x1f\x7f-\x9f]"
+_IN_A_WORD = r"[^\x00-\x20\x7f-\x9f@<>]"
+
 #: `ada@example.org`, or `Ada Lovelace <ada@example.org>`; no line ends, which would begin another header.
-Address = Annotated[str, Meta(max_length=320, pattern="^[^\\x00-\\x1f\\x7f]*[^\\s@<>]@[^\\s@<>]+>?$")]
+Address = Annotated[str, Meta(max_length=320, pattern=f"^{_IN_ONE_LINE}*{_IN_A_WORD}@{_IN_A_WORD}+>?$")]
 Addresses = Annotated[tuple[Address, ...], Meta(max_length=MOST_RECIPIENTS)]
-Line = Annotated[str, Meta(max_length=500, pattern="^[^\\x00-\\x1f\\x7f]*$")]
-AttachmentName = Annotated[str, Meta(min_length=1, max_length=100, pattern='^[^\\x00-\\x1f\\x7f/\\\\"]*$')]
+AttachmentName = Annotated[str, Meta(min_length=1, max_length=100, pattern='^[^\\x00-\\x1f\\x7f-\\x9f/\\\\"]*$')]
 MediaType = Annotated[str, Meta(pattern="^[a-z]{1,20}/[A-Za-z0-9.+-]{1,80}$")]
 MessageId = Annotated[str, Meta(max_length=250, pattern="^<[!-;=?-~]+>$")]
 HttpsUrl = Annotated[str, Meta(max_length=2000, pattern="^https://[!-;=?-~]+$")]
@@ -37,7 +39,7 @@ class SendEmail(Payload, frozen=True, kw_only=True, rename={"sender": "from"}):
     cc: Addresses = ()
     bcc: Addresses = ()
     reply_to: Addresses = ()
-    subject: Annotated[str, Meta(min_length=1, max_length=500, pattern="^[^\\x00-\\x1f\\x7f]*$")]
+    subject: Annotated[str, Meta(min_length=1, max_length=500, pattern=f"^{_IN_ONE_LINE}*$")]
     text: Annotated[str, Meta(max_length=200_000)] | None = None
     html: Annotated[str, Meta(max_length=500_000)] | None = None
     template_data: Annotated[
