@@ -23,6 +23,10 @@ SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 LONGEST_SUBMIT_PAUSE_SECONDS = 15.0
 #: An answer that nothing has changed which comes so much sooner than asked for: too many wait already.
 EARLY_SECONDS = 1.0
+#: Of jobs that have not ended, as far as clients know: past it, none is begun with. Each is asked for again and again,
+#: and so many that are left over from a fault would keep the services from ever getting to them.
+MOST_UNDER_WAY = 3000
+ROOM_SECONDS = 0.1
 ARTIFACT = "note.txt"
 METHODS: dict[Verb, str] = {"submit": "POST", "cancel": "POST", "add-schedule": "POST", "remove-schedule": "DELETE"}
 
@@ -39,10 +43,12 @@ class Load:
         self.ended = 0
 
     async def run(self, plan: Sequence[PlannedJob]) -> None:
-        """Begin with each job at its time; returns when the last has been begun with."""
+        """Begin with each job at its time, or once there is room; returns when the last has been begun with."""
         start = self._journal.now()
         for job in plan:
             await asyncio.sleep(max(0.0, start + job.at - self._journal.now()))
+            while len(self._lives) >= MOST_UNDER_WAY:
+                await asyncio.sleep(ROOM_SECONDS)
             self.begin(job)
 
     def begin(self, job: PlannedJob) -> asyncio.Task[None]:
