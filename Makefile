@@ -26,11 +26,17 @@ $(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml service
 
 setup: $(READY) ## Make the virtual environment
 
-check: $(READY) ## Lint, check formatting, types and the direction of imports
+SCHEMAS := shared/schemas --of offload_shared
+
+check: $(READY) ## Lint, check formatting, types, the direction of imports, and what a change of a task breaks
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/lint-imports --no-logo
+	@$(BIN)/offload-tasks check $(SCHEMAS)
+
+schemas: $(READY) ## Keep the schemas of the shipped tasks as they are now, unless that breaks a version
+	@$(BIN)/offload-tasks keep $(SCHEMAS)
 
 test: $(READY) ## Run every test, on real servers: Docker's, or ones it starts (and on Debian installs) itself
 	@$(BIN)/python -m tests.servers
@@ -81,4 +87,4 @@ lock: $(READY) ## Renew the pinned, hashed requirements
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup check test test-unit test-servers demo up simulate failpoints bench-latency bench-cancel chaos lock clean
+.PHONY: help setup check schemas test test-unit test-servers demo up simulate failpoints bench-latency bench-cancel chaos lock clean
