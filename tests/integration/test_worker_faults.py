@@ -19,6 +19,7 @@ from offload_worker import health, service, watchdog
 from offload_worker.runners import event_loop, nursery
 from offload_worker.service import WorkerService
 from offload_worker.settings import WorkerSettings
+from tests.acceptance.stack import until
 from tests.jobs import added, read
 
 SHORT_SECONDS = 1.0
@@ -142,7 +143,8 @@ def test_a_consumer_that_hangs_is_stuck(worker: WorkerService) -> None:
     def hang() -> Any:
         released.wait()
 
-    worker.consumers["io"].look = hang  # type: ignore[method-assign]
+    consumer = until(lambda: worker.consumers.get("io"), "the consumer, which a thread of Dramatiq's makes")
+    consumer.look = hang
 
     assert seen(worker, "the consumer of io is stuck")
     released.set()
