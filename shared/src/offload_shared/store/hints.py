@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, String, bindparam, cast, exists, func, or_, select, update
 from sqlalchemy.sql.expression import case, literal
 
 from offload_shared.job import Hint, JobState
@@ -153,16 +153,28 @@ def due(database: Database, name: str, *, tasks: Collection[str], limit: int) ->
 
     It is what a worker without a broker looks at.
     """
-    waiting = _waiting() & (job.c.queue == unless_paused(name)) & ~job.c.cancel_requested & job.c.task.in_(tasks)
-    order = (job.c.priority.desc(), job.c.run_at)
-    statement = select(job.c.id, job.c.queue, job.c.priority).where(waiting).order_by(*order).limit(limit)
-    return database.read(lambda connection: [Hint(*row) for row in connection.execute(statement)])
+    asked = {"wanted": name, "tasks": sorted(tasks), "most": limit}
+    return database.read(lambda connection: [Hint(*row) for row in connection.execute(_DUE, asked)])
 
 
 def _waiting() -> ColumnElement[bool]:
     # A job past its deadline waits for nobody: the sweeper fails it.
     in_time = or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
     return (job.c.state == JobState.QUEUED) & (job.c.run_at <= now()) & in_time
+
+
+# Made once: a worker without a broker asks it again and again.
+_DUE = (
+    select(job.c.id, job.c.queue, job.c.priority)
+    .where(
+        _waiting()
+        & (job.c.queue == unless_paused(bindparam("wanted", type_=String)))
+        & ~job.c.cancel_requested
+        & job.c.task.in_(bindparam("tasks", expanding=True))
+    )
+    .order_by(job.c.priority.desc(), job.c.run_at)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 def _hintable() -> ColumnElement[bool]:

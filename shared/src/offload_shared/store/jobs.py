@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -93,7 +94,7 @@ def _inserted(database: Database, connection: Connection, jobs: Sequence[NewJob]
     if not jobs:
         return {}
     values = [_row(new, limited=limited) for new in sorted(jobs, key=_key_order)]
-    rows = connection.execute(_insert(database), values)
+    rows = connection.execute(_insert(for_sqlite=database.sqlite), values)
     return {row.id: Added(row.id, created_at=row.created_at, run_at=row.run_at) for row in rows}
 
 
@@ -102,8 +103,9 @@ def _key_order(new: NewJob) -> tuple[str, str]:
     return (new.tenant, new.idempotency_key or "")
 
 
-def _insert(database: Database) -> Any:
-    insert_into = sqlite.insert if database.sqlite else postgresql.insert
+@cache
+def _insert(*, for_sqlite: bool) -> Any:
+    insert_into = sqlite.insert if for_sqlite else postgresql.insert
     starts = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("delay")))
     hinted = func.coalesce(bindparam("starts", type_=UtcDateTime), clock(bindparam("hint_delay")))
     values = {"created_at": clock(), "run_at": starts, "publish_after": hinted}
@@ -161,19 +163,30 @@ def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
     """Return a job with its ended attempts and artifacts, or None when the tenant has none of that id."""
 
     def work(connection: Connection) -> Job | None:
-        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
-        row = connection.execute(select(job, clock().label("now")).where(mine)).one_or_none()
+        row = connection.execute(_JOB, {"asked": job_id, "owner": tenant}).one_or_none()
         if row is None:
             return None
         # Each statement sees the store at its own moment: what ended since the first is left out, to fit the job.
-        ended = (attempt.c.job_id == job_id) & (attempt.c.number <= row.attempt - (row.state == JobState.RUNNING))
-        attempts = connection.execute(select(attempt).where(ended).order_by(attempt.c.number)).all()
-        its_own = artifact.c.job_id == job_id
+        ended = {"asked": job_id, "last": row.attempt - (row.state == JobState.RUNNING)}
+        attempts = connection.execute(_ATTEMPTS, ended).all() if ended["last"] else []
         succeeded = row.state == JobState.SUCCEEDED  # else it has none
-        kept = connection.execute(select(artifact).where(its_own).order_by(artifact.c.name)).all() if succeeded else []
+        kept = connection.execute(_ARTIFACTS, {"asked": job_id}).all() if succeeded else []
         return as_job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in kept])
 
     return database.read(work)
+
+
+# These are made once: to put one together takes several times as long as to run it.
+_MINE = (job.c.id == bindparam("asked")) & (job.c.tenant == bindparam("owner"))
+_JOB = select(job, clock().label("now")).where(_MINE)
+_ATTEMPTS = (
+    select(attempt)
+    .where((attempt.c.job_id == bindparam("asked")) & (attempt.c.number <= bindparam("last")))
+    .order_by(attempt.c.number)
+)
+_ARTIFACTS = select(artifact).where(artifact.c.job_id == bindparam("asked")).order_by(artifact.c.name)
+_RESULT = select(attempt.c.result).join(job).where(_MINE & (attempt.c.outcome == "succeeded"))
+_VERSIONS = select(job.c.id, job.c.version).where(job.c.id.in_(bindparam("asked", expanding=True)))
 
 
 def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) -> Job:
@@ -239,9 +252,8 @@ def stored_file(row: Row[Any]) -> StoredFile:
 
 def result(database: Database, job_id: str, *, tenant: str = "") -> bytes | None:
     """Return the JSON that the successful attempt of a tenant's job returned, or None when there is none."""
-    succeeded = (attempt.c.job_id == job_id) & (attempt.c.outcome == "succeeded") & (job.c.tenant == tenant)
-    statement = select(attempt.c.result).join(job).where(succeeded)
-    return database.read(lambda connection: connection.execute(statement).scalar_one_or_none())
+    asked = {"asked": job_id, "owner": tenant}
+    return database.read(lambda connection: connection.execute(_RESULT, asked).scalar_one_or_none())
 
 
 def versions(database: Database, job_ids: Sequence[str]) -> dict[str, int]:
@@ -249,8 +261,8 @@ def versions(database: Database, job_ids: Sequence[str]) -> dict[str, int]:
 
     Who asks on behalf of a client has read the job before, and does after, as its tenant's.
     """
-    statement = select(job.c.id, job.c.version).where(job.c.id.in_(job_ids))
-    return database.read(lambda connection: {row.id: row.version for row in connection.execute(statement)})
+    asked = {"asked": job_ids}
+    return database.read(lambda connection: {row.id: row.version for row in connection.execute(_VERSIONS, asked)})
 
 
 class CancelAnswer(Enum):

@@ -5,7 +5,17 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.job import JobState
@@ -23,10 +33,10 @@ def of_queue_that_runs() -> ColumnElement[bool]:
     return job.c.queue.not_in(_PAUSED)
 
 
-def unless_paused(name: str) -> ScalarSelect[Any]:
+def unless_paused(name: BindParameter[str]) -> ScalarSelect[Any]:
     """Return a queue's name, and null while it is paused: then not one of its jobs is even looked at."""
     paused = exists(_PAUSED.where(queue.c.name == name))
-    return select(literal(name)).where(~paused).scalar_subquery()
+    return select(name).where(~paused).scalar_subquery()
 
 
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
