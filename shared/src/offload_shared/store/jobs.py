@@ -168,7 +168,7 @@ def get(database: Database, job_id: str, *, tenant: str = "") -> Job | None:
             return None
         # Each statement sees the store at its own moment: what ended since the first is left out, to fit the job.
         ended = {"asked": job_id, "last": row.attempt - (row.state == JobState.RUNNING)}
-        attempts = connection.execute(_ATTEMPTS, ended).all() if ended["last"] else []
+        attempts = connection.execute(_ATTEMPTS, ended).all()
         succeeded = row.state == JobState.SUCCEEDED  # else it has none
         kept = connection.execute(_ARTIFACTS, {"asked": job_id}).all() if succeeded else []
         return as_job(row, [_attempt(each) for each in attempts], [stored_file(each) for each in kept])
