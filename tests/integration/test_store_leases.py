@@ -17,7 +17,7 @@ from offload_shared.job import (
     Succeeded,
     Usage,
 )
-from offload_shared.store import files, jobs, leases
+from offload_shared.store import cancelling, files, jobs, leases
 from offload_shared.store.database import Database
 from offload_shared.store.endings import MOST_LOSSES
 from offload_shared.store.migrate import migrate
@@ -55,7 +55,7 @@ def test_a_job_of_a_task_the_worker_does_not_know_stays_queued(database: Databas
 
 def test_a_heartbeat_prolongs_what_is_held_and_tells_what_is_cancelled(database: Database) -> None:
     kept, wanted = running(database), running(database)
-    jobs.cancel(database, wanted[0])
+    cancelling.cancel(database, wanted[0])
 
     answer = leases.heartbeat(database, [kept, wanted, ("0" * 32, 1), (kept[0], 2)], lease_seconds=30)
 
@@ -168,14 +168,14 @@ def test_a_released_job_is_due_at_once_and_nothing_is_held_against_it(database: 
 @pytest.mark.parametrize("outcome", [ERROR, CRASH, Released(), Cancelled()])
 def test_a_cancelled_job_does_not_run_again_however_its_attempt_ends(database: Database, outcome: Outcome) -> None:
     lease = running(database)
-    jobs.cancel(database, lease[0])
+    cancelling.cancel(database, lease[0])
 
     assert JobState.CANCELLED == leases.finish(database, lease, outcome, Usage())
 
 
 def test_a_success_stands_against_a_cancel_that_came_too_late(database: Database) -> None:
     lease = running(database)
-    jobs.cancel(database, lease[0])
+    cancelling.cancel(database, lease[0])
 
     assert JobState.SUCCEEDED == leases.finish(database, lease, Succeeded(b"1"), Usage())
 

@@ -14,7 +14,7 @@ from offload_shared.errors import StoreUnavailable
 from offload_shared.ids import new_id
 from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_shared.schedule import Missed, NewSchedule, Plan, Schedule, Turn
-from offload_shared.store import jobs, leases, quotas, rates, retries, schedules
+from offload_shared.store import cancelling, jobs, leases, quotas, rates, retries, schedules
 from offload_shared.store.clock import clock
 from offload_shared.store.database import Database
 from offload_shared.store.jobs import Added
@@ -232,7 +232,7 @@ class TestBusyTenants:
 
     def test_a_retry_of_a_busy_tenant_makes_nothing(self, database: Database) -> None:
         [answer] = submit(database, tenant="a")
-        jobs.cancel(database, answer.id, tenant="a")
+        cancelling.cancel(database, answer.id, tenant="a")
         again: dict[str, Any] = {"new_id": new_id(), "renewed": lambda new: new, "tenant": "a", "max_queued": MOST}
 
         with quota_held(database, "a"), pytest.raises(StoreUnavailable):

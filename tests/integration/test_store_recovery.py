@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Failure, Hint, JobState, Released, Succeeded, Usage
-from offload_shared.store import hints, jobs, leases, recovery
+from offload_shared.store import cancelling, hints, jobs, leases, recovery
 from offload_shared.store.database import Database
 from offload_shared.store.endings import MOST_LOSSES
 from offload_shared.store.sweeper import Sweeper
@@ -55,7 +55,7 @@ def test_a_job_lost_three_times_fails_and_names_its_last_worker(database: Databa
 
 def test_a_lost_job_that_was_to_be_cancelled_is_cancelled(database: Database) -> None:
     job_id, _ = running(database, lease_seconds=-1)
-    jobs.cancel(database, job_id)
+    cancelling.cancel(database, job_id)
 
     recovery.end_lost(database)
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import event
 
 from offload_shared.job import JobState
-from offload_shared.store import jobs
+from offload_shared.store import cancelling, jobs
+from offload_shared.store.cancelling import CancelAnswer
 from offload_shared.store.database import Database
-from offload_shared.store.jobs import CancelAnswer
 from tests.jobs import added, claimed, new_job, read, running
 
 CALLERS = 16
@@ -71,7 +71,7 @@ def test_tenants_do_not_share_keys_nor_see_each_others_jobs(database: Database) 
 
     assert mine != theirs
     assert jobs.get(database, mine, tenant="b") is None
-    assert CancelAnswer.NOT_FOUND == jobs.cancel(database, mine, tenant="b")
+    assert CancelAnswer.NOT_FOUND == cancelling.cancel(database, mine, tenant="b")
 
 
 def test_concurrent_repeats_of_a_key_make_one_job(database: Database) -> None:
@@ -87,16 +87,16 @@ def test_concurrent_repeats_of_a_key_make_one_job(database: Database) -> None:
 def test_a_queued_job_is_cancelled_at_once_and_never_runs(database: Database) -> None:
     job_id = added(database)
 
-    assert CancelAnswer.CANCELLED == jobs.cancel(database, job_id)
+    assert CancelAnswer.CANCELLED == cancelling.cancel(database, job_id)
     assert claimed(database, job_id) is None
     assert JobState.CANCELLED == read(database, job_id).state
-    assert CancelAnswer.CANCELLED == jobs.cancel(database, job_id)
+    assert CancelAnswer.CANCELLED == cancelling.cancel(database, job_id)
 
 
 def test_a_running_job_is_asked_to_end(database: Database) -> None:
     job_id, _ = running(database)
 
-    assert CancelAnswer.REQUESTED == jobs.cancel(database, job_id)
+    assert CancelAnswer.REQUESTED == cancelling.cancel(database, job_id)
     found = read(database, job_id)
     assert (JobState.RUNNING, True) == (found.state, found.cancel_requested)
 
@@ -107,7 +107,7 @@ def test_every_change_of_a_job_raises_its_version(database: Database) -> None:
 
     claimed(database, job_id)
     versions.append(jobs.versions(database, [job_id])[job_id])
-    jobs.cancel(database, job_id)
+    cancelling.cancel(database, job_id)
     versions.append(jobs.versions(database, [job_id])[job_id])
 
     assert sorted(set(versions)) == versions

@@ -12,7 +12,7 @@ import pytest
 from offload_shared import failpoints
 from offload_shared.artifacts import Artifacts
 from offload_shared.failpoints import Action, Point
-from offload_shared.store import jobs
+from offload_shared.store import cancelling
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_worker import health, service, watchdog
@@ -245,7 +245,7 @@ class TestThreadThatHangs:
         assert true_before_long(lambda: hang.reached)
         monkeypatch.setattr(watchdog, "END_SECONDS", SHORT_SECONDS)
 
-        jobs.cancel(worker_of_processes._database, job_id)
+        cancelling.cancel(worker_of_processes._database, job_id)
 
         assert ("cancelled", ["lost"]) == self.ended(worker_of_processes, job_id)
         assert self.told_and_forgotten(worker_of_processes, hang, job_id)

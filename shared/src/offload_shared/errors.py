@@ -31,3 +31,11 @@ class AddressRefused(OffloadError):  # noqa: N818
 
 class RequestFailed(OffloadError):  # noqa: N818
     """A request to somebody else's server had no answer."""
+
+
+class ReferenceInvalid(OffloadError):  # noqa: N818
+    """A reference in a payload leads nowhere; the message completes a sentence that begins with its `pointer`."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer

@@ -10,7 +10,8 @@ import msgspec
 class JobState(StrEnum):
     """Where a job stands; the arrows are the only moves there are.
 
-    A final state never changes. `scheduled` is what a client sees of a queued job whose time has not come.
+    A final state never changes. Of a queued job a client sees `scheduled` while its time has not come, and `waiting`
+    while others of its flow come before it.
     """
 
     QUEUED = "queued"  # -> running, cancelled, failed (expired)
@@ -37,6 +38,7 @@ class Failure(StrEnum):
     EXPIRED = "expired"  # the deadline passed before the job started
     CPU_EXCEEDED = "cpu_exceeded"
     RESULT_TOO_LARGE = "result_too_large"
+    DEPENDENCY = "dependency"  # a job of its flow that it was to follow did not succeed
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -83,6 +85,23 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
 Outcome = Succeeded | Failed | Cancelled | Released
 
 
+class IfFailed(StrEnum):
+    """What becomes of a job of a flow when one that it was to follow has not succeeded."""
+
+    SKIP = "skip"  # it is cancelled
+    FAIL = "fail"  # it fails, too
+    RUN = "run"  # it runs all the same
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's place in a flow."""
+
+    flow_id: str
+    name: str  # the job's within the flow
+    after: tuple[str, ...] = ()  # ids of the jobs it follows
+    if_failed: IfFailed = IfFailed.SKIP
+
+
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it is submitted; `payload` is JSON, already validated against the task's type."""
 
@@ -107,6 +126,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     result_ttl_seconds: float | None = None
     schedule_id: str | None = None  # the schedule that adds it
     callback_url: str | None = None  # who is told of its end
+    step: Step | None = None  # its place in a flow
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,12 +217,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     schedule_id: str | None = None
     callback_url: str | None = None
+    flow_id: str | None = None
+    step: str | None = None  # its name within the flow
+    waits_for: int = 0  # so many jobs of the flow: until they have ended, `run_at` says nothing
 
     @property
     def shown_state(self) -> str:
         """The state a client sees."""
-        waits = self.state is JobState.QUEUED and self.run_at > self.now
-        return "scheduled" if waits else self.state.value
+        if self.state is not JobState.QUEUED:
+            return self.state.value
+        if self.waits_for:
+            return "waiting"
+        return "scheduled" if self.run_at > self.now else self.state.value
 
 
 def error_body(failure: Failure, detail: str) -> dict[str, Any]:
@@ -220,4 +246,5 @@ TITLES = {
     Failure.LOST: "The job's workers were lost",
     Failure.EXPIRED: "The job's deadline passed before it started",
     Failure.RESULT_TOO_LARGE: "The job's result is too large",
+    Failure.DEPENDENCY: "A job that this one was to follow did not succeed",
 }

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from offload_shared.job import JobState
-from offload_shared.store import deliveries
+from offload_shared.store import deliveries, steps
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.recovery import BATCH, is_any
@@ -24,6 +24,7 @@ class DeleteAnswer(Enum):
     DELETED = "deleted"
     NOT_FOUND = "not_found"
     NOT_FINAL = "not_final"
+    NEEDED = "needed"  # by a job of its flow that waits
     NOT_TOLD = "not_told"  # what is to be told of its end has to be made first, while the job is there
 
 
@@ -37,6 +38,8 @@ def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAn
             return DeleteAnswer.NOT_FOUND
         if not JobState(row.state).final:
             return DeleteAnswer.NOT_FINAL
+        if steps.is_needed(connection, job_id):
+            return DeleteAnswer.NEEDED
         if deliveries.is_unmade(connection, job_id):
             return DeleteAnswer.NOT_TOLD
         _remove(connection, [row], expired=False)
@@ -47,7 +50,7 @@ def delete_job(database: Database, job_id: str, *, tenant: str = "") -> DeleteAn
 
 def expire(database: Database) -> int:
     """Remove jobs that have been kept for as long as was asked for, a batch of them; returns how many."""
-    over = (job.c.expires_at <= now(), ~deliveries.unmade())
+    over = (job.c.expires_at <= now(), ~deliveries.unmade(), ~steps.needed())
 
     def work(connection: Connection) -> int:
         due = select(job.c.id, job.c.tenant).where(*over).limit(BATCH)

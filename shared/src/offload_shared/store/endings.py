@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Executable, Float, Row, bindparam, insert, select, update
 
 from offload_shared.job import Cancelled, Failed, Failure, JobState, Outcome, Released, Succeeded, Usage
-from offload_shared.store import deliveries, leftovers
+from offload_shared.store import deliveries, leftovers, steps
 from offload_shared.store.clock import clock
 from offload_shared.store.schema import artifact, attempt, job
 
@@ -53,9 +53,9 @@ def decide(running: Row[Any], outcome: Outcome) -> Next:  # noqa: PLR0911 - a re
             return Next(JobState.FAILED)
 
 
-def _explained(running: Row[Any], outcome: Outcome, step: Next) -> Outcome:
+def _explained(running: Row[Any], outcome: Outcome, move: Next) -> Outcome:
     # Of a poison job somebody has to find out what it does, and where: the last attempt's record says so.
-    if not (isinstance(outcome, Failed) and step.state is JobState.FAILED and step.losses):
+    if not (isinstance(outcome, Failed) and move.state is JobState.FAILED and move.losses):
         return outcome
     end = f"not tried again after {MOST_LOSSES} attempts that crashed or were lost; the last, attempt {running.attempt}"
     return Failed(outcome.failure, f"{end} on worker {running.lease_owner}: {outcome.detail}")
@@ -100,22 +100,23 @@ class Ending(msgspec.Struct, frozen=True):
 
 def end_attempts(connection: Connection, endings: Sequence[Ending]) -> list[JobState]:
     """Record how attempts of different jobs ended and move the jobs on; returns their new states, in order."""
-    steps = [decide(each.running, each.outcome) for each in endings]
-    told = [_explained(each.running, each.outcome, step) for each, step in zip(endings, steps, strict=True)]
-    ended = list(zip(endings, steps, told, strict=True))
+    moves = [decide(each.running, each.outcome) for each in endings]
+    told = [_explained(each.running, each.outcome, move) for each, move in zip(endings, moves, strict=True)]
+    ended = list(zip(endings, moves, told, strict=True))
     _execute(connection, _RECORD, [_attempt_row(each, outcome) for each, _, outcome in ended])
     _execute(connection, insert(artifact), [row for each, _, outcome in ended for row in _artifact_rows(each, outcome)])
-    changes = [(step, _change(each.running, step, outcome)) for each, step, outcome in ended]
-    _execute(connection, _END, [change for step, change in changes if step.state.final])
-    again = [{**change, "delay_seconds": step.delay_seconds} for step, change in changes if not step.state.final]
+    changes = [(move, _change(each.running, move, outcome)) for each, move, outcome in ended]
+    _execute(connection, _END, [change for move, change in changes if move.state.final])
+    again = [{**change, "delay_seconds": move.delay_seconds} for move, change in changes if not move.state.final]
     _execute(connection, _TRY_AGAIN, again)
-    for each, step, _ in ended:
-        succeeded = each.running.attempt if step.state is JobState.SUCCEEDED else None
-        if step.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
+    for each, move, _ in ended:
+        succeeded = each.running.attempt if move.state is JobState.SUCCEEDED else None
+        if move.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
             leftovers.note(connection, [each.running.id], kept=succeeded)
-        if step.state.final and each.running.heard:
-            deliveries.add_of(connection, [each.running], step.state)
-    return [step.state for step in steps]
+        if move.state.final and each.running.heard:
+            deliveries.add_of(connection, [each.running], move.state)
+    steps.note_ends(connection, [each.running for each, move, _ in ended if move.state.final])
+    return [move.state for move in moves]
 
 
 def _execute(connection: Connection, statement: Executable, rows: list[dict[str, Any]]) -> None:
@@ -128,14 +129,14 @@ def _artifact_rows(ending: Ending, outcome: Outcome) -> list[dict[str, Any]]:
     return [{"job_id": ending.running.id, **msgspec.structs.asdict(each)} for each in artifacts]
 
 
-def _change(running: Row[Any], step: Next, outcome: Outcome) -> dict[str, Any]:
+def _change(running: Row[Any], move: Next, outcome: Outcome) -> dict[str, Any]:
     failed = outcome if isinstance(outcome, Failed) else None
     return {
         "ended": running.id,
-        "state": step.state,
-        "more_errors": step.errors,
-        "more_losses": step.losses,
-        "progress": running.progress if step.state is JobState.SUCCEEDED else None,
+        "state": move.state,
+        "more_errors": move.errors,
+        "more_losses": move.losses,
+        "progress": running.progress if move.state is JobState.SUCCEEDED else None,
         "failure": failed.failure if failed else None,
         "detail": failed.detail if failed else None,
     }

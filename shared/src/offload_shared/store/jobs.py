@@ -1,25 +1,24 @@
-"""What the API does with jobs: adds them, reads them, cancels them."""
+"""What the API does with jobs: adds them, reads them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from enum import Enum
 from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Attempt, Failure, Job, JobState, NewJob, Progress, StoredFile
-from offload_shared.store import deliveries, leftovers, quotas
+from offload_shared.store import quotas
 from offload_shared.store.clock import UtcDateTime, clock
 from offload_shared.store.database import Database
-from offload_shared.store.endings import finished_now
 from offload_shared.store.quotas import Admission
 from offload_shared.store.repeats import earlier
 from offload_shared.store.schema import artifact, attempt, job, tag
+from offload_shared.store.steps import NEVER
 
 #: How long the API has to hint at a new job itself before the relay does.
 FIRST_HINT_SECONDS = 2.0
@@ -53,16 +52,27 @@ def add(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0, wait
 def add_all(database: Database, jobs: Sequence[NewJob], *, max_queued: int = 0) -> list[Added]:
     """Add jobs as `add` does, waiting for others, or none of them when the answer to one is `conflict` or `refused`."""
 
-    def work(connection: Connection) -> list[Added]:
-        admission = _admission(connection, jobs, max_queued, wait=True)
-        # What was counted for it is kept whatever becomes of the jobs: else each refusal would count again.
-        before = connection.begin_nested()
-        answers = _add_admitted(database, connection, jobs, admission)
-        if any(answer.conflict or answer.refused for answer in answers):
-            before.rollback()
-        return answers
+    def unwanted(answer: Added) -> bool:
+        return answer.conflict or answer.refused
 
-    return database.write(work)
+    return database.write(lambda connection: add_unless(database, connection, jobs, max_queued, unwanted))
+
+
+def add_unless(
+    database: Database,
+    connection: Connection,
+    jobs: Sequence[NewJob],
+    max_queued: int,
+    unwanted: Callable[[Added], bool],
+) -> list[Added]:
+    """Add jobs in the transaction of a connection, or none of them when the answer to one is not wanted."""
+    admission = _admission(connection, jobs, max_queued, wait=True)
+    # What was counted for it is kept whatever becomes of the jobs: else each refusal would count again.
+    before = connection.begin_nested()
+    answers = _add_admitted(database, connection, jobs, admission)
+    if any(unwanted(answer) for answer in answers):
+        before.rollback()
+    return answers
 
 
 def add_in(
@@ -113,6 +123,7 @@ def _insert(*, for_sqlite: bool) -> Any:
 
 
 def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
+    step = new.step
     return {
         "id": new.id,
         "tenant": new.tenant,
@@ -135,7 +146,7 @@ def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
         "losses": 0,
         "dispatches": 0,
         "cancel_requested": False,
-        "starts": new.run_at,
+        "starts": NEVER if step and step.after else new.run_at,
         "delay": new.delay_seconds,
         "hint_delay": new.delay_seconds or FIRST_HINT_SECONDS,
         "tags": msgspec.json.encode(new.tags).decode() if new.tags else None,
@@ -144,6 +155,10 @@ def _row(new: NewJob, *, limited: bool) -> dict[str, Any]:
         "result_ttl_seconds": new.result_ttl_seconds,
         "schedule_id": new.schedule_id,
         "callback_url": new.callback_url,
+        "flow_id": step.flow_id if step else None,
+        "step": step.name if step else None,
+        "waits_for": len(step.after) if step else None,
+        "if_failed": step.if_failed if step else None,
     }
 
 
@@ -222,6 +237,9 @@ def as_job(row: Row[Any], attempts: list[Attempt], artifacts: list[StoredFile]) 
         expires_at=row.expires_at,
         schedule_id=row.schedule_id,
         callback_url=row.callback_url,
+        flow_id=row.flow_id,
+        step=row.step,
+        waits_for=row.waits_for or 0,
     )
 
 
@@ -263,39 +281,3 @@ def versions(database: Database, job_ids: Sequence[str]) -> dict[str, int]:
     """
     asked = {"asked": job_ids}
     return database.read(lambda connection: {row.id: row.version for row in connection.execute(_VERSIONS, asked)})
-
-
-class CancelAnswer(Enum):
-    """What a request to cancel met."""
-
-    NOT_FOUND = "not_found"
-    CANCELLED = "cancelled"  # it was queued, or was cancelled before
-    REQUESTED = "requested"  # it runs: its worker will end it
-    FINISHED = "finished"  # it succeeded or failed before
-
-
-def cancel(database: Database, job_id: str, *, tenant: str = "") -> CancelAnswer:
-    """Cancel a queued job at once, or ask the worker of a running one to end it."""
-
-    def work(connection: Connection) -> CancelAnswer:
-        mine = (job.c.id == job_id) & (job.c.tenant == tenant)
-        own = (job.c.id, job.c.tenant, job.c.state, job.c.attempt, job.c.cancel_requested, job.c.callback_url)
-        found = select(*own, deliveries.heard()).where(mine)
-        row = connection.execute(found.with_for_update(of=job)).one_or_none()
-        if row is None:
-            return CancelAnswer.NOT_FOUND
-        state = JobState(row.state)
-        if state.final:
-            return CancelAnswer.CANCELLED if state is JobState.CANCELLED else CancelAnswer.FINISHED
-        change: dict[str, Any] = {"cancel_requested": True, "version": job.c.version + 1}
-        if state is JobState.QUEUED:
-            change |= {"state": JobState.CANCELLED, **finished_now()}
-        if state is JobState.QUEUED or not row.cancel_requested:
-            connection.execute(update(job).where(mine).values(change))
-        if state is JobState.QUEUED and row.attempt:
-            leftovers.note(connection, [row.id])
-        if state is JobState.QUEUED and row.heard:
-            deliveries.add_of(connection, [row], JobState.CANCELLED)
-        return CancelAnswer.CANCELLED if state is JobState.QUEUED else CancelAnswer.REQUESTED
-
-    return database.write(work)

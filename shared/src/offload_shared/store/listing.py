@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from offload_shared.job import Job, JobState
 from offload_shared.store.clock import clock, now
@@ -23,12 +23,13 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs are listed: those of which all of this holds."""
 
     tenant: str = ""
-    state: str | None = None  # as clients see it: `scheduled` is told apart from `queued`
+    state: str | None = None  # as clients see it: `scheduled` and `waiting` are told apart from `queued`
     task: str | None = None
     queue: str | None = None
     tag: str | None = None
     created_after: datetime | None = None
     schedule_id: str | None = None
+    flow_id: str | None = None
 
 
 def page(database: Database, wanted: Wanted, *, size: int, older_than: str | None = None) -> list[Job]:
@@ -52,22 +53,25 @@ def _bare(database: Database, statement: Select[Any]) -> list[Job]:
 
 def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield job.c.tenant == wanted.tenant
-    if wanted.state == "scheduled":
-        yield (job.c.state == JobState.QUEUED) & (job.c.run_at > now())
-    elif wanted.state == "queued":
-        yield (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
-    elif wanted.state is not None:
-        yield job.c.state == wanted.state
-    if wanted.task is not None:
-        yield job.c.task == wanted.task
-    if wanted.queue is not None:
-        yield job.c.queue == wanted.queue
+    if wanted.state is not None:
+        yield _in_state(wanted.state)
+    for name in ("task", "queue", "schedule_id", "flow_id"):
+        if (value := getattr(wanted, name)) is not None:
+            yield job.c[name] == value
     if wanted.tag is not None:
         yield job.c.id.in_(select(tag.c.job_id).where(tag.c.name == wanted.tag))
-    if wanted.schedule_id is not None:
-        yield job.c.schedule_id == wanted.schedule_id
     if wanted.created_after is not None:
         # By an index as well: what was made long before cannot have been added after.
         milliseconds = max(0, int((wanted.created_after.timestamp() - MOST_SKEW_SECONDS) * 1000))
         yield job.c.id > f"{milliseconds:012x}"
         yield job.c.created_at > wanted.created_after
+
+
+def _in_state(state: str) -> ColumnElement[bool]:
+    if state == "waiting":
+        return (job.c.state == JobState.QUEUED) & (job.c.waits_for > 0)
+    if state == "scheduled":
+        return (job.c.state == JobState.QUEUED) & (job.c.run_at > now()) & (func.coalesce(job.c.waits_for, 0) == 0)
+    if state == "queued":
+        return (job.c.state == JobState.QUEUED) & (job.c.run_at <= now())
+    return job.c.state == state

@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from offload_shared.job import Failed, Failure, JobState, Usage
-from offload_shared.store import deliveries, leftovers
+from offload_shared.store import deliveries, leftovers, steps
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.endings import Ending, end_attempts, finished_now
@@ -39,13 +39,14 @@ def fail_expired(database: Database) -> int:
         "detail": "the job had not started by its deadline",
     }
     of_them = update(job).where(job.c.id.in_(select(due.c.id))).values(change)
-    statement = of_them.returning(job.c.id, job.c.tenant, job.c.attempt, job.c.callback_url)
+    statement = of_them.returning(job.c.id, job.c.tenant, job.c.attempt, job.c.callback_url, job.c.flow_id)
 
     def work(connection: Connection) -> int:
         rows = connection.execute(statement).all()
         leftovers.note(connection, [row.id for row in rows if row.attempt])
         if rows:
             deliveries.add_of(connection, rows, JobState.FAILED)
+        steps.note_ends(connection, rows)
         return len(rows)
 
     if not is_any(database, job.c.state == JobState.QUEUED, job.c.deadline_at <= now()):

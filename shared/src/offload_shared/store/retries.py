@@ -17,6 +17,7 @@ class RetryRefusal(Enum):
 
     NOT_FOUND = "not_found"
     NOT_FINAL = "not_final"
+    NOT_WHOLE = "not_whole"  # it has ended before what it was to take from other jobs of its flow was there
 
 
 def retry(
@@ -42,6 +43,8 @@ def retry(
             return _retried_before(connection, job_id, tenant, idempotency_key) or RetryRefusal.NOT_FOUND
         if not JobState(row.state).final:
             return RetryRefusal.NOT_FINAL
+        if row.waits_for:
+            return RetryRefusal.NOT_WHOLE
         new = renewed(_again(row, new_id, idempotency_key))
         [added] = add_in(database, connection, [new], max_queued, wait=True)
         return new, added

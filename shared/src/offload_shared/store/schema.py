@@ -69,6 +69,10 @@ job = Table(
     Column("parent_id", String(32)),  # the job that this one is a retry of, which may be deleted by now
     Column("schedule_id", String(32)),  # the schedule that has added it, which may be deleted by now
     Column("callback_url", Text),  # who is told of its end
+    Column("flow_id", String(32)),
+    Column("step", String(64)),  # its name in the flow
+    Column("waits_for", Integer),  # so many jobs of the flow that have not ended, or whose end is not heard of yet
+    Column("if_failed", String(8)),  # what becomes of it when one of them has not succeeded
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(state IN ('queued', 'running')) = (finished_at IS NULL)", name="finished_when_final"),
@@ -111,6 +115,30 @@ Index(
     job.c.id,
     postgresql_where=_recurring,
     sqlite_where=_recurring,
+)
+
+_in_flow = job.c.flow_id.is_not(None)
+Index("ix_job_flow_id", job.c.tenant, job.c.flow_id, job.c.id, postgresql_where=_in_flow, sqlite_where=_in_flow)
+
+#: One row a job of a flow and another that it follows.
+dependency = Table(
+    "dependency",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
+    Column(
+        "after_id",
+        String(32),
+        ForeignKey(job.c.id, name="fk_dependency_job_after", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+)
+Index("ix_dependency_after_id", dependency.c.after_id)
+
+#: One row a job that others follow and that has ended, until they are told.
+step_end = Table(
+    "step_end",
+    metadata,
+    Column("job_id", String(32), ForeignKey(job.c.id, ondelete="CASCADE"), primary_key=True),
 )
 
 #: One row a tag of a job.

@@ -30,9 +30,9 @@ from offload_api.views import JobList, job_summary
 from offload_shared.errors import StoreUnavailable
 from offload_shared.job import Job, JobState, error_body
 from offload_shared.keys import Scope
-from offload_shared.store import deletion, jobs, listing
+from offload_shared.store import cancelling, deletion, jobs, listing
+from offload_shared.store.cancelling import CancelAnswer
 from offload_shared.store.deletion import DeleteAnswer
-from offload_shared.store.jobs import CancelAnswer
 
 
 @route("/", http_method=["GET", "HEAD"], opt=needs(Scope.READ))
@@ -85,7 +85,7 @@ async def result(
 @post("/{job_id:str}/cancel", status_code=HTTPStatus.OK, opt=needs(Scope.CANCEL))
 async def cancel(request: AnyRequest, services: NamedDependency[Services], job_id: FromPath[str]) -> Response[bytes]:
     """Cancel a queued job at once, or ask for the end of a running one."""
-    answer = await services.store.run(jobs.cancel, require_id(job_id, "job"), tenant=request.auth.tenant)
+    answer = await services.store.run(cancelling.cancel, require_id(job_id, "job"), tenant=request.auth.tenant)
     if answer is CancelAnswer.NOT_FOUND:
         raise await missing_job(services, request.auth, job_id)
     job = await find_job(services, request.auth, job_id)
