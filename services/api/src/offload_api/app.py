@@ -15,6 +15,7 @@ from offload_api.routes import (
     docs,
     events,
     files,
+    flows,
     health,
     jobs,
     keys,
@@ -28,7 +29,7 @@ from offload_api.routes import (
 from offload_api.services import Services
 
 ROUTES = (
-    *(submitting, jobs, schedules, output, events, tasks, files),
+    *(submitting, jobs, flows, schedules, output, events, tasks, files),
     *(webhooks, keys, audit, administration, health, schema, docs),
 )
 

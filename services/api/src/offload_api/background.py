@@ -19,6 +19,8 @@ SCHEDULE_SECONDS = 1.0
 #: Between two looks whether its keys are to be fetched again.
 ISSUER_SECONDS = 1.0
 DELIVER_SECONDS = 0.5
+#: Between two looks whether others wait for jobs that have ended, however many end.
+RELEASE_GAP_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Background:
         self._ended = services.ended
         self._added = services.added
         self._look = services.watch.look
+        self._releaser = services.releaser
         self._audit_days = services.settings.audit_days
         self._refresh_issuer = services.refresh_issuer
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,10 +50,11 @@ class Background:
     async def __aenter__(self) -> Self:
         """Begin."""
         call_soon = asyncio.get_running_loop().call_soon_threadsafe
-        self._ended.listen(lambda: call_soon(self._look))
+        self._ended.listen(lambda: call_soon(self._rung))
         self._tasks.append(asyncio.create_task(_repeat(self._sweep, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._collect, self._sweep_seconds)))
         self._tasks.append(asyncio.create_task(_repeat(self._schedule, SCHEDULE_SECONDS)))
+        self._tasks.append(asyncio.create_task(_repeat(self._releaser.step, RELEASE_GAP_SECONDS)))
         self._tasks.append(asyncio.create_task(_repeat(self._deliverer.step, DELIVER_SECONDS)))
         self._tasks.append(asyncio.create_task(_repeat(self._forget_deliveries, FORGET_SECONDS)))
         if self._trail is not None:
@@ -81,6 +85,10 @@ class Background:
             await self._publisher.stop()
             with suppress(StoreUnavailable):
                 await self._relay.note_confirmed()
+
+    def _rung(self) -> None:
+        self._look()
+        self._releaser.ring()
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self._sweeper.sweep)

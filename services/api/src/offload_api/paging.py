@@ -46,6 +46,7 @@ class JobQuery(Query, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: Name | UnsetType = UNSET
     tag: Name | UnsetType = UNSET
     schedule_id: Annotated[str, Meta(pattern=ID_PATTERN)] | UnsetType = UNSET
+    flow_id: Annotated[str, Meta(pattern=ID_PATTERN)] | UnsetType = UNSET
     created_after: Annotated[datetime, Meta(tz=True)] | UnsetType = UNSET
 
 
@@ -81,6 +82,7 @@ def read_jobs(request: AnyRequest) -> Page[Wanted]:
         tag=query.tag or None,
         created_after=after,
         schedule_id=query.schedule_id or None,
+        flow_id=query.flow_id or None,
     )
     return page_of(query, wanted)
 

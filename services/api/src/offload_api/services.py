@@ -10,12 +10,14 @@ from offload_api.additions import Additions
 from offload_api.cached import Cached
 from offload_api.collecting import Collector
 from offload_api.deliverer import Deliverer
+from offload_api.flows import Flows
 from offload_api.held import HeldBodies
 from offload_api.keyring import Keyring
 from offload_api.metrics import ApiMetrics, ProcessState, PublisherState
 from offload_api.publisher import Publisher
 from offload_api.rates import RateLimiter
 from offload_api.relay import Relay
+from offload_api.releasing import Releaser
 from offload_api.scheduler import Scheduler
 from offload_api.schedules import Schedules
 from offload_api.settings import ApiSettings
@@ -25,7 +27,7 @@ from offload_api.submissions import Submissions
 from offload_api.trail import Trail
 from offload_api.waiting import MOST_WAITERS, JobWatch
 from offload_shared.artifacts import Artifacts
-from offload_shared.job import NewJob
+from offload_shared.job import Hint, NewJob
 from offload_shared.keys import ApiKey
 from offload_shared.outbound import Outbound
 from offload_shared.store import api_keys, audits, jobs, queues, rates
@@ -57,6 +59,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     collector: Collector
     submissions: Submissions
     schedules: Schedules
+    flows: Flows
+    releaser: Releaser
     scheduler: Scheduler
     deliverer: Deliverer
     additions: Additions
@@ -64,6 +68,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     watch: JobWatch
     ended: Doorbell  # rung when jobs have ended
     added: Doorbell | None  # to be rung when jobs were added; None where a publisher tells of them
+    hint: Callable[[Sequence[Hint]], None]  # tells workers of jobs that are due; what gets lost is left to the relay
     streams: Streams
     keyring: Keyring
     identify: Identify
@@ -109,6 +114,8 @@ def assemble(
     async def queue_statuses() -> list[QueueStatus]:
         return await store.scan(queues.statuses, names)
 
+    added = None if publisher else Doorbell(database, Topic.ADDED)
+    hint = _hinting(publisher, added)
     additions = Additions(
         add,
         add_waiting if settings.max_queued else None,
@@ -141,6 +148,8 @@ def assemble(
         collector=Collector(database, artifacts),
         submissions=submissions,
         schedules=schedules,
+        flows=Flows(submissions),
+        releaser=Releaser(store, hint),
         scheduler=Scheduler(database, schedules, max_queued=settings.max_queued),
         deliverer=deliverer,
         additions=additions,
@@ -152,13 +161,24 @@ def assemble(
         limiter=limiter,
         trail=Trail(record) if settings.asks else None,
         ended=Doorbell(database, Topic.ENDED),
-        added=None if publisher else Doorbell(database, Topic.ADDED),
+        added=added,
+        hint=hint,
         streams=streams,
         metrics=metrics,
         queues=names,
         queue_statuses=Cached(queue_statuses, seconds=QUEUES_KEPT_SECONDS),
         output_turn=asyncio.Lock(),
     )
+
+
+def _hinting(publisher: Publisher | None, added: Doorbell | None) -> Callable[[Sequence[Hint]], None]:
+    def hint(due: Sequence[Hint]) -> None:
+        if publisher is not None and due:
+            publisher.publish(due)
+        if added is not None and due:
+            added.ring()
+
+    return hint
 
 
 def _tokens(settings: ApiSettings, keyring: Keyring) -> tuple[Step, Identify]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from offload_api.problems import FieldError, invalid, malformed
+from offload_shared.references import escaped
 
 DEEPEST_NESTING = 64
 LONGEST_INTEGER = 400  # digits: far beyond any float, far below what makes converting one expensive
@@ -69,8 +70,3 @@ def _unprintable(value: Any, pointer: str = "") -> Iterator[str]:
             if _CONTROL.search(key):
                 yield pointer
             yield from _unprintable(item, f"{pointer}/{escaped(key)}")
-
-
-def escaped(name: str) -> str:
-    """Return a member's name as a part of a JSON pointer."""
-    return name.replace("~", "~0").replace("/", "~1")

@@ -96,9 +96,12 @@ class Submissions:
         self._decoder = msgspec.json.Decoder(self.union)
         self._batch_decoder = msgspec.json.Decoder(self.batch)
 
-    def body_types(self, base: type[Body], prefix: str) -> dict[str, type[Body]]:
-        """Return, by the name of each task, the type of a job's body that has the options of `base`."""
-        return {name: body_type(task, self._settings, base, prefix) for name, task in self.tasks.items()}
+    def body_types(self, base: type[Body], prefix: str, payload: Any = None) -> dict[str, type[Body]]:
+        """Return, by the name of each task, the type of a job's body that has the options of `base`.
+
+        `payload` takes the place of each task's own.
+        """
+        return {name: body_type(task, self._settings, base, prefix, payload) for name, task in self.tasks.items()}
 
     def decode(self, body: bytes, idempotency_key: str | None, tenant: str = DEFAULT_TENANT) -> NewJob:
         """Return the job that a body describes; raises `Problem` 400, 404 or 422."""
@@ -253,7 +256,7 @@ def _within_bounds(limited: Limited, settings: ApiSettings) -> Limited:
     )
 
 
-def body_type(task: Task, settings: ApiSettings, base: type[Body], prefix: str) -> type[Body]:
+def body_type(task: Task, settings: ApiSettings, base: type[Body], prefix: str, payload: Any = None) -> type[Body]:
     """Return the type of the body that describes a job of this task, with the options of `base`."""
     longest = Meta(gt=0, le=settings.max_timeout_seconds, description=f"Instead of {task.timeout_seconds:g}.")
     largest = Meta(ge=1, le=settings.max_memory_limit_mb, description=f"Instead of {task.memory_limit_mb}.")
@@ -263,7 +266,7 @@ def body_type(task: Task, settings: ApiSettings, base: type[Body], prefix: str) 
     made = msgspec.defstruct(
         _type_name(prefix, task),
         [
-            ("payload", task.payload),
+            ("payload", payload or task.payload),
             ("timeout_seconds", Annotated[float, longest] | None, None),
             ("memory_limit_mb", Annotated[int, largest] | None, None),
             ("cpu_limit_seconds", Annotated[float, hardest] | None, None),
@@ -318,6 +321,8 @@ def said(value: Any) -> Any:
     # What a later version adds must not make another body of one that does not speak of it.
     if isinstance(value, list | tuple):
         return [said(each) for each in value]
+    if isinstance(value, dict):
+        return {name: said(each) for name, each in value.items()}
     if not isinstance(value, msgspec.Struct):
         return value
     fields = ((encoded, getattr(value, name), default) for name, encoded, default in _defaults(type(value)))

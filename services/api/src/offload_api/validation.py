@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from offload_api.problems import FieldError
-from offload_api.strictness import escaped
+from offload_shared.references import escaped
 
 MOST_ERRORS = 100
 EXACT = 2**53  # beyond it a float names no one integer

@@ -1,14 +1,15 @@
 """Jobs, tasks and files as clients see them."""
 
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from offload_shared.job import Attempt, Failure, Job, JobState, Progress, StoredFile, error_body
 
-ShownState = Literal["scheduled", "queued", "running", "succeeded", "failed", "cancelled"]
+ShownState = Literal["waiting", "scheduled", "queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class JobError(msgspec.Struct, frozen=True):
@@ -54,6 +55,7 @@ class JobLinks(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry: str | None = None
     parent: str | None = None
     schedule: str | None = None
+    flow: str | None = None
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +68,10 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     tags: list[str]
     schedule_id: str | None
+    flow_id: str | None
+    step: str | None
     created_at: datetime
-    run_at: datetime
+    run_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     progress: Progress | None
@@ -98,7 +102,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int
     priority: int
     created_at: datetime
-    run_at: datetime
+    run_at: Annotated[datetime | None, Meta(description="Null while others of its flow come before it.")]
     deadline: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
@@ -113,6 +117,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str]
     parent_id: str | None
     schedule_id: str | None
+    flow_id: str | None
+    step: Annotated[str | None, Meta(description="The job's name within its flow.")]
     callback_url: str | None
     result_ttl_seconds: float | None
     expires_at: datetime | None
@@ -129,6 +135,11 @@ def schedule_path(schedule_id: str) -> str:
     return f"/v1/schedules/{schedule_id}"
 
 
+def flow_path(flow_id: str) -> str:
+    """Return the address of a flow."""
+    return f"/v1/flows/{flow_id}"
+
+
 def job_view(job: Job) -> JobView:
     """Return what a client is shown of a job."""
     return JobView(
@@ -139,7 +150,7 @@ def job_view(job: Job) -> JobView:
         max_attempts=job.max_attempts,
         priority=job.priority,
         created_at=job.created_at,
-        run_at=job.run_at,
+        run_at=None if job.waits_for else job.run_at,
         deadline=job.deadline_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -148,12 +159,14 @@ def job_view(job: Job) -> JobView:
         cpu_limit_seconds=job.cpu_limit_seconds,
         cancel_requested=job.cancel_requested,
         progress=job.progress,
-        error=_error(job.failure, job.detail) if job.state is JobState.FAILED else None,
+        error=_error(job.failure, job.detail) if _tells_why(job) else None,
         attempts=[_attempt(each) for each in job.attempts],
         artifacts=[_artifact(job, each) for each in job.artifacts],
         tags=list(job.tags),
         parent_id=job.parent_id,
         schedule_id=job.schedule_id,
+        flow_id=job.flow_id,
+        step=job.step,
         callback_url=job.callback_url,
         result_ttl_seconds=job.result_ttl_seconds,
         expires_at=job.expires_at,
@@ -165,6 +178,11 @@ def job_summary(job: Job) -> JobSummary:
     """Return what a client is shown of a job in a list."""
     whole = job_view(job)
     return JobSummary(**{name: getattr(whole, name) for name in JobSummary.__struct_fields__})
+
+
+def _tells_why(job: Job) -> bool:
+    # Of a cancelled job only where its client has not cancelled it.
+    return job.state is JobState.FAILED or (job.state is JobState.CANCELLED and job.failure is Failure.DEPENDENCY)
 
 
 def _error(failure: Failure | None, detail: str | None) -> JobError | None:
@@ -206,4 +224,5 @@ def _links(job: Job) -> JobLinks:
         retry=f"{here}/retry" if job.state.final else None,
         parent=job_path(job.parent_id) if job.parent_id else None,
         schedule=schedule_path(job.schedule_id) if job.schedule_id else None,
+        flow=flow_path(job.flow_id) if job.flow_id else None,
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from offload_api.flow_views import FlowView
+from offload_api.flows import FlowBody, Flows
 from offload_api.problems import ProblemDetails
 from offload_api.routes.audit import AuditPage
 from offload_api.routes.files import FileView
@@ -38,11 +40,11 @@ PRINTABLE = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
 _REFERENCE = re.compile(r'"\$ref":"#/components/schemas/([^"]+)"')
 
 ANSWERS = (
-    *(ProblemDetails, JobView, JobList, JobBatch, ScheduleView, ScheduleList, FileView, TaskView, TaskList),
+    *(ProblemDetails, JobView, JobList, JobBatch, FlowView, ScheduleView, ScheduleList, FileView, TaskView, TaskList),
     *(WebhookView, MadeWebhook, WebhookList, CallbackSecret, DeliveryView, DeliveryList, JobEvent),
     *(MadeKey, KeyList, AuditPage, QueueView, QueueList, WorkerList, Liveness, Readiness),
 )
-BODIES = (ScheduleBody, NewKey, Rotation, NewWebhook, WebhookPatch)
+BODIES = (ScheduleBody, FlowBody, NewKey, Rotation, NewWebhook, WebhookPatch)
 
 
 def ref(name: str) -> Schema:
@@ -50,16 +52,20 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def schemas(submissions: Submissions, schedules: Schedules, tasks: Mapping[str, Task]) -> dict[str, Schema]:
+def schemas(
+    submissions: Submissions, schedules: Schedules, flows: Flows, tasks: Mapping[str, Task]
+) -> dict[str, Schema]:
     """Return every schema by name: the answers, each task's payload and result, and what is told apart by its task."""
     results = [task.result for task in tasks.values()]
-    asked = (submissions.union, submissions.batch, schedules.union, *BODIES)
+    asked = (submissions.union, submissions.batch, schedules.union, flows.union, *BODIES)
     kinds = list(dict.fromkeys((*asked, *results, *ANSWERS)))
     made, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     of = dict(zip(kinds, made, strict=True))
     components["ScheduledJob"] = _told_apart(of[schedules.union], schedules.kinds)
     for schedule in (ScheduleBody, ScheduleView):
         components[schedule.__name__]["properties"]["job"] = ref("ScheduledJob")
+    components["FlowJob"] = _told_apart(of[flows.union], flows.kinds)
+    components["FlowBody"]["properties"]["jobs"]["additionalProperties"] = ref("FlowJob")
     components["SchedulePatch"] = _merge_patch(components["ScheduleBody"])
     sent = _reached([*(of[each] for each in asked), ref("SchedulePatch")], components)
     components = {name: _sendable(each) if name in sent else each for name, each in components.items()}

@@ -23,6 +23,7 @@ as problem details.
 """
 TAGS = {
     "jobs": "Submit work and follow it.",
+    "flows": "Submit work that builds on other work.",
     "schedules": "Submit work again and again.",
     "webhooks": "Be told when jobs end, and see what became of it.",
     "files": "What jobs read and leave behind.",
@@ -44,7 +45,7 @@ def document(services: Services, needed: Mapping[tuple[str, str], Need | None]) 
         "webhooks": WEBHOOKS,
         "components": {
             "securitySchemes": schemes(services.settings),
-            "schemas": schemas(services.submissions, services.schedules, services.tasks),
+            "schemas": schemas(services.submissions, services.schedules, services.flows, services.tasks),
             "headers": {name: {"description": text, "schema": TEXT} for name, text in HEADERS.items()},
         },
     }

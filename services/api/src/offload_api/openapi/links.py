@@ -51,6 +51,11 @@ LINKS: Mapping[tuple[str, str], Mapping[str, Schema]] = {
         **link("deleteJob", "Its removal.", job_id=_ASKED),
     },
     ("cancelJob", "202"): link("getJob", "The job, cancelled soon.", job_id=_ASKED),
+    ("submitFlow", "202"): {
+        **link("getFlow", "The flow, followed to its end.", flow_id="$response.body#/id"),
+        **link("cancelFlow", "Its end before its time.", flow_id="$response.body#/id"),
+        **link("listJobs", "Its jobs.", flow_id="$response.body#/id"),
+    },
     ("addSchedule", "201"): {
         **link("getSchedule", "The schedule.", schedule_id="$response.body#/id"),
         **link("listJobs", "The jobs that it makes.", schedule_id="$response.body#/id"),

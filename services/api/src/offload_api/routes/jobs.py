@@ -123,6 +123,9 @@ async def remove(request: AnyRequest, services: NamedDependency[Services], job_i
         raise await missing_job(services, request.auth, job_id)
     if answer is DeleteAnswer.NOT_FINAL:
         raise not_finished()
+    if answer is DeleteAnswer.NEEDED:
+        detail = "A job of its flow waits that follows it; delete this one once that has begun, or is cancelled."
+        raise Problem(HTTPStatus.CONFLICT, "job-needed", "The job is still needed", detail)
 
 
 router = Router("/v1/jobs", route_handlers=with_options(submit, retry, index, show, result, cancel, remove))

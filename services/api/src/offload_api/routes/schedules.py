@@ -10,12 +10,12 @@ from litestar.params import FromPath
 
 from offload_api import paging
 from offload_api.access import needs
+from offload_api.added import reused_key
 from offload_api.bodies import MERGE_PATCH_TYPES, AnyRequest, held_json
 from offload_api.headers import idempotency_key, matches
 from offload_api.problems import Problem, not_found
 from offload_api.reading import JSON, require_id
 from offload_api.routes.options import with_options
-from offload_api.routes.submitting import reused_key
 from offload_api.schedule_views import ScheduleList, schedule_view
 from offload_api.schedules import first_time
 from offload_api.services import Services

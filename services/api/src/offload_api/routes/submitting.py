@@ -10,10 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from offload_api.access import Caller, needs
+from offload_api.added import announce, job_as_added, require_added
 from offload_api.bodies import AnyRequest, held_json
 from offload_api.headers import idempotency_key
 from offload_api.held import SMALL_BYTES
-from offload_api.problems import Problem, never_fits, too_many_queued
+from offload_api.problems import Problem, never_fits
 from offload_api.reading import (
     JSON,
     find_job,
@@ -31,7 +32,7 @@ from offload_shared import failpoints
 from offload_shared.errors import StoreUnavailable
 from offload_shared.failpoints import Point
 from offload_shared.ids import new_id
-from offload_shared.job import Hint, Job, JobState, NewJob
+from offload_shared.job import NewJob
 from offload_shared.keys import Scope
 from offload_shared.store import jobs, listing, retries
 from offload_shared.store.jobs import Added
@@ -69,8 +70,11 @@ async def retry(request: AnyRequest, services: NamedDependency[Services], job_id
     )
     if retried is RetryRefusal.NOT_FOUND:
         raise await missing_job(services, request.auth, parent)
-    if isinstance(retried, RetryRefusal):
+    if retried is RetryRefusal.NOT_FINAL:
         raise not_finished()
+    if isinstance(retried, RetryRefusal):
+        detail = "The job ended before all was there that it takes from others of its flow; submit the flow again."
+        raise Problem(HTTPStatus.CONFLICT, "job-incomplete", "The job was never complete", detail)
     return await _accepted(services, request.auth, *retried)
 
 
@@ -86,18 +90,18 @@ async def submit_batch(request: AnyRequest, services: NamedDependency[Services])
     if any(answer.refused for answer in added) and len(new) > most:
         raise never_fits(len(new), most)
     for answer in added:
-        _require_added(services, answer)
+        require_added(services, answer)
     for each, answer in zip(new, added, strict=True):
         services.metrics.submitted(each.task, replayed=answer.replayed)
     fresh = {each.id: each for each, answer in zip(new, added, strict=True) if not answer.replayed}
-    _hint(services, *fresh.values())
+    announce(services, fresh.values())
     earlier = [answer.id for answer in added if answer.replayed]
     tenant = request.auth.tenant
     named = await services.store.run(listing.named, earlier, tenant=tenant) if earlier else []
     known = {job.id: job for job in named}
     if any(job_id not in known for job_id in earlier):
         raise StoreUnavailable("a job of a repeated batch was removed just now")
-    made = [_job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
+    made = [job_as_added(fresh[each.id], each) if each.id in fresh else known[each.id] for each in added]
     note_made(request.scope, list(fresh) or [added[0].id])
     headers = {"Idempotency-Replayed": "true"} if earlier else {}
     batch = JobBatch([job_summary(job) for job in made])
@@ -115,78 +119,18 @@ async def _decoded(
 
 
 async def _accepted(services: Services, caller: Caller, new: NewJob, added: Added) -> Response[bytes]:
-    _require_added(services, added)
+    require_added(services, added)
     services.metrics.submitted(new.task, replayed=added.replayed)
     if added.replayed:
         job = await find_job(services, caller, added.id)
     else:
-        job = _job_as_added(new, added)
-        _hint(services, new)
+        job = job_as_added(new, added)
+        announce(services, [new])
     headers = job_headers(job) | {"Location": job_path(job.id), "Retry-After": str(retry_seconds(job))}
     if added.replayed:
         headers["Idempotency-Replayed"] = "true"
     failpoints.reached(Point.ACCEPTED)
     return shown(job, HTTPStatus.ACCEPTED, headers)
-
-
-def _hint(services: Services, *added: NewJob) -> None:
-    # A job for later is left to the relay, and so is every hint that gets lost on the way.
-    due = [new for new in added if not new.delay_seconds and new.run_at is None]
-    if services.publisher is not None and due:
-        services.publisher.publish([Hint(new.id, new.queue, new.priority) for new in due])
-    if services.added is not None and due:
-        services.added.ring()
-
-
-def _job_as_added(new: NewJob, added: Added) -> Job:
-    # What a read would return, without the read: nothing but the two times was decided by the store.
-    if added.created_at is None or added.run_at is None:
-        raise TypeError("a job that was not added just now has to be read")
-    later = new.delay_seconds > 0 or new.run_at is not None
-    return Job(
-        id=new.id,
-        task=new.task,
-        queue=new.queue,
-        state=JobState.QUEUED,
-        version=1,
-        priority=new.priority,
-        attempt=0,
-        max_attempts=new.max_attempts,
-        timeout_seconds=new.timeout_seconds,
-        memory_limit_mb=new.memory_limit_mb,
-        cpu_limit_seconds=new.cpu_limit_seconds,
-        created_at=added.created_at,
-        run_at=added.run_at,
-        now=added.created_at if later else added.run_at,
-        deadline_at=new.deadline_at,
-        started_at=None,
-        finished_at=None,
-        cancel_requested=False,
-        worker=None,
-        progress=None,
-        failure=None,
-        detail=None,
-        attempts=[],
-        artifacts=[],
-        tags=new.tags,
-        parent_id=new.parent_id,
-        result_ttl_seconds=new.result_ttl_seconds,
-        schedule_id=new.schedule_id,
-        callback_url=new.callback_url,
-    )
-
-
-def _require_added(services: Services, added: Added) -> None:
-    if added.conflict:
-        raise reused_key()
-    if added.refused:
-        raise too_many_queued(services.settings.max_queued)
-
-
-def reused_key() -> Problem:
-    """Return the answer to a key that an earlier request has used for another body."""
-    detail = "This Idempotency-Key belongs to another body; another request needs another key."
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key is used already", detail)
 
 
 router = Router("/", route_handlers=[submit_batch])  # the others share their address with what reads jobs

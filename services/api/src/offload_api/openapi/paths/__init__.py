@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from offload_api.openapi.paths import access, administration, files, jobs, schedules, service, webhooks
+from offload_api.openapi.paths import access, administration, files, flows, jobs, schedules, service, webhooks
 
 PATHS: dict[str, dict[str, Any]] = {
     **jobs.PATHS,
+    **flows.PATHS,
     **schedules.PATHS,
     **webhooks.PATHS,
     **files.PATHS,

@@ -9,6 +9,7 @@ from offload_api.openapi.parameters import (
     ARTIFACT,
     ATTEMPT,
     CREATED_AFTER,
+    FLOW,
     IF_NONE_MATCH,
     IF_RANGE,
     JOB_ID,
@@ -47,7 +48,7 @@ PATHS: dict[str, dict[str, Any]] = {
                 "List jobs, the newest first.",
                 {200: answer("A page of jobs.", ref("JobList"), "Link")},
                 *(400, 503),
-                parameters=(STATE, TASK_FILTER, QUEUE, TAG, SCHEDULE, CREATED_AFTER, PAGE_SIZE, PAGE_TOKEN),
+                parameters=(STATE, TASK_FILTER, QUEUE, TAG, SCHEDULE, FLOW, CREATED_AFTER, PAGE_SIZE, PAGE_TOKEN),
             )
         ),
     },
