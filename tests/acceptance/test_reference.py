@@ -21,7 +21,7 @@ from tests.reference import Example, examples
 SOMETIMES = {"Retry-After", "Idempotency-Replayed"}
 
 #: What the examples call the last that was made, by the list that it is in.
-NAMED = {"ID": "jobs", "FILE_ID": "files", "SCHEDULE_ID": "schedules", "KEY_ID": "keys"}
+NAMED = {"ID": "jobs", "FILE_ID": "files", "SCHEDULE_ID": "schedules", "FLOW_ID": "flows", "KEY_ID": "keys"}
 
 #: Answers that are no success, by curl's own code for them.
 CURL_REFUSED = 22
@@ -85,6 +85,11 @@ def a_waiting_job(shell: Shell) -> None:
     shell.variables["ID"] = shell.stack.submit("echo", delay_seconds=3600)
 
 
+def a_flow_of_tomorrow(shell: Shell) -> None:
+    body = {"jobs": {"only": {"task": "echo", "payload": {}}}, "delay_seconds": 86_400}
+    shell.variables["FLOW_ID"] = shell.stack.ask("POST", "/v1/flows", json=body).json()["id"]
+
+
 def an_issuer_of_tokens(shell: Shell) -> None:
     issuer = shell.cleanup.enter_context(served_issuer())
     settings = {"OFFLOAD_AUTH": "jwt", "OFFLOAD_JWT_ISSUER": issuer.url, "OFFLOAD_JWT_AUDIENCE": AUDIENCE}
@@ -112,6 +117,7 @@ def a_webhook_that_was_told(shell: Shell) -> None:
 GIVEN: dict[str, Callable[[Shell], None]] = {
     "List jobs": a_page_of_failed_jobs,
     "Cancel a job": a_waiting_job,
+    "Cancel a flow": a_flow_of_tomorrow,
     "Tokens": an_issuer_of_tokens,
     "Files": a_trained_model,
     "Webhooks": a_webhook_that_was_told,

@@ -1,6 +1,6 @@
 """Flows on each kind of store: jobs that follow others run once these have ended, and once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,7 +42,7 @@ class Flow:
         return {each.job.step or "": each.job.shown_state for each in flows.get_flow(self.database, self.id)}
 
 
-def chained(database: Database, after: dict[str, Sequence[str]], **changes: Any) -> Flow:
+def chained(database: Database, after: Mapping[str, Sequence[str]], **changes: Any) -> Flow:
     """Add a flow; `after` has the names that each job follows, in an order in which none comes before those."""
     flow_id, ids = new_id(), dict(zip(after, sorted(new_id() for _ in after), strict=True))
     payload, if_failed = changes.pop("payload", {}), changes.pop("if_failed", {})

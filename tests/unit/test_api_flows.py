@@ -80,6 +80,17 @@ def test_only_the_first_job_carries_the_key_and_its_mark_is_the_flows(flows: Flo
     assert one[0].fingerprint == decoded(flows, {"b": echo(after=["a"]), "a": echo()}, "key")[0].fingerprint
 
 
+def test_times_are_those_of_the_jobs_that_follow_no_other(flows: Flows) -> None:
+    times = {"delay_seconds": 60, "deadline": "2090-01-01T00:00:00Z"}
+    body = json.dumps({"jobs": {"a": echo(), "b": echo(after=["a"])}, **times}).encode()
+
+    first, second = flows.decode(body, None)
+
+    assert [(60.0, True), (0.0, False)] == [(job.delay_seconds, job.deadline_at is not None) for job in (first, second)]
+    with pytest.raises(Problem, match="excludes `run_at`"):
+        flows.decode(json.dumps({"jobs": {"a": echo()}, "run_at": "2090-01-01T00:00:00Z", **times}).encode(), None)
+
+
 def test_jobs_that_wait_for_each_other_are_told_which_they_are(flows: Flows) -> None:
     found = refused(flows, {"a": echo(after=["c"]), "b": echo({"$job": "a"}), "c": echo(after=["b"]), "d": echo()})
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -13,7 +13,18 @@ from msgspec.structs import replace
 
 from offload_api import strictness
 from offload_api.problems import FieldError, Problem, invalid
-from offload_api.submissions import MOST_IN_BATCH, Options, Submissions, fingerprint, once_more, part_errors
+from offload_api.submissions import (
+    MOST_IN_BATCH,
+    DelaySeconds,
+    Moment,
+    Options,
+    RunAt,
+    Submissions,
+    contradictions,
+    fingerprint,
+    once_more,
+    part_errors,
+)
 from offload_api.validation import MOST_ERRORS, field_errors, whole_numbers
 from offload_shared.errors import ReferenceInvalid
 from offload_shared.ids import new_id
@@ -49,10 +60,13 @@ class StepBody(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = IfFailed.SKIP
 
 
-class FlowBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Jobs that are submitted together, by names of yours."""
+class FlowBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Jobs that are submitted together, by names of yours. The times are those of the jobs that follow no other."""
 
     jobs: Annotated[dict[StepName, Any], Meta(min_length=1, max_length=MOST_IN_BATCH)]
+    run_at: RunAt = None
+    delay_seconds: DelaySeconds = None
+    deadline: Annotated[Moment | None, Meta(description="They fail if they have not started by then.")] = None
 
 
 class Flows:
@@ -74,14 +88,15 @@ class Flows:
         """
         strictness.require_sound(body)
         try:
-            flow: Any = self._decoder.decode(body)
+            flow = self._decoder.decode(body)
         except (msgspec.DecodeError, RecursionError):
             flow = once_more(body, self._body, self._refusal)
         strictness.require_printable(body)
         steps = [_Part(name, each, self._task(each)) for name, each in flow.jobs.items()]
-        if errors := [error for each in steps for error in self._errors(each, flow.jobs)]:
+        errors = [*contradictions(flow), *(error for each in steps for error in self._errors(each, flow.jobs))]
+        if errors:
             raise invalid(errors[:MOST_ERRORS])
-        jobs = self._new_jobs(_in_order(steps), tenant)
+        jobs = [_timed(job, flow) for job in self._new_jobs(_in_order(steps), tenant)]
         if idempotency_key is not None:
             # No client's own key has a line feed in it.
             key = f"{hashlib.sha256(idempotency_key.encode()).hexdigest()}\nflow"
@@ -128,9 +143,12 @@ class Flows:
         ]
 
 
-def _body_type(union: Any) -> type[msgspec.Struct]:
+def _body_type(union: Any) -> type[FlowBody]:
     jobs: Any = Annotated[dict[StepName, union], Meta(min_length=1, max_length=MOST_IN_BATCH)]
-    return msgspec.defstruct("TypedFlowBody", [("jobs", jobs)], frozen=True, forbid_unknown_fields=True)
+    made = msgspec.defstruct(
+        "TypedFlowBody", [("jobs", jobs)], bases=(FlowBody,), frozen=True, kw_only=True, forbid_unknown_fields=True
+    )
+    return cast("type[FlowBody]", made)
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -168,6 +186,12 @@ class _Part(msgspec.Struct, frozen=True):
         payload = named(self.body.payload, ids)
         # 3.0 is a whole number to JSON Schema: where one is asked for, it may be written so.
         return whole_numbers(payload) if field_errors(payload, self.task.payload) else payload
+
+
+def _timed(job: NewJob, flow: FlowBody) -> NewJob:
+    if job.step and job.step.after:
+        return job
+    return replace(job, run_at=flow.run_at, delay_seconds=flow.delay_seconds or 0.0, deadline_at=flow.deadline)
 
 
 def _results_in(payload: Any) -> list[Reference]:

@@ -7,7 +7,7 @@ from functools import cache, reduce
 from http import HTTPStatus
 from itertools import islice
 from operator import or_
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -41,6 +41,11 @@ URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+([/?#][\u0021-\u007
 Url = Annotated[str, Meta(max_length=LONGEST_URL, pattern=URL_PATTERN)]
 
 Moment = Annotated[datetime, Meta(tz=True)]
+RunAt = Annotated[Moment | None, Meta(description="Not before this time (RFC 3339, with its zone).")]
+DelaySeconds = Annotated[
+    Annotated[float, Meta(ge=0, le=LONGEST_DELAY_SECONDS)] | None,
+    Meta(description="Not before so many seconds from now; instead of `run_at`."),
+]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/=@-]*(?!\n)$")]
 
 
@@ -64,12 +69,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Submission(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of every task's body: the options of a job that is submitted to run once."""
 
-    run_at: Annotated[Moment | None, Meta(description="Not before this time (RFC 3339, with its zone).")] = None
-    delay_seconds: Annotated[
-        Annotated[float, Meta(ge=0, le=LONGEST_DELAY_SECONDS)] | None,
-        Meta(description="Not before so many seconds from now; instead of `run_at`."),
-    ] = None
+    run_at: RunAt = None
+    delay_seconds: DelaySeconds = None
     deadline: Annotated[Moment | None, Meta(description="The job fails if it has not started by then.")] = None
+
+
+class Timed(Protocol):
+    """What may have times."""
+
+    @property
+    def run_at(self) -> datetime | None:
+        """When it may begin."""
+
+    @property
+    def delay_seconds(self) -> float | None:
+        """The same, from now on."""
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When it has to have begun."""
 
 
 class _Named(msgspec.Struct):
@@ -111,7 +129,7 @@ class Submissions:
         except (msgspec.DecodeError, RecursionError):
             submission = once_more(body, self.union, self._refusal)
         strictness.require_printable(body)
-        if errors := [*_contradictions(submission), *self.bad_callback(submission)]:
+        if errors := [*contradictions(submission), *self.bad_callback(submission)]:
             raise invalid(errors)
         return self._new_job(submission, idempotency_key, tenant)
 
@@ -129,7 +147,7 @@ class Submissions:
         if errors := [
             FieldError(f"/jobs/{index}{error.pointer}", error.detail)
             for index, each in enumerate(batch.jobs)
-            for error in (*_contradictions(each), *self.bad_callback(each))
+            for error in (*contradictions(each), *self.bad_callback(each))
         ]:
             raise invalid(errors[:MOST_ERRORS])
         made = [self._new_job(each, None, tenant) for each in batch.jobs]
@@ -295,15 +313,16 @@ def batch_type(submission: Any) -> type[msgspec.Struct]:
     )
 
 
-def _contradictions(submission: Submission) -> Iterator[FieldError]:
-    for name, moment in (("run_at", submission.run_at), ("deadline", submission.deadline)):
+def contradictions(timed: Timed) -> Iterator[FieldError]:
+    """Return what is wrong with times."""
+    for name, moment in (("run_at", timed.run_at), ("deadline", timed.deadline)):
         if moment is not None and not EARLIEST <= moment <= LATEST:
             yield FieldError(f"/{name}", f"is not between the years {EARLIEST.year} and {LATEST.year}")
-    if submission.run_at is None:
+    if timed.run_at is None:
         return
-    if submission.delay_seconds is not None:
+    if timed.delay_seconds is not None:
         yield FieldError("/delay_seconds", "excludes `run_at`")
-    if submission.deadline is not None and submission.deadline <= submission.run_at:
+    if timed.deadline is not None and timed.deadline <= timed.run_at:
         yield FieldError("/deadline", "is not after `run_at`")
 
 
