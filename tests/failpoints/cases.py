@@ -61,6 +61,13 @@ def _wait(lane: Lane, job: Submitted) -> None:
     until(known, "a waiting client's answer")
 
 
+def _follow(lane: Lane, job: Submitted) -> None:
+    jobs = {"first": {"task": "probe-thread", "payload": {"action": "return"}}, "job": {**job.body, "after": ["first"]}}
+    answer = lane.ask("POST", "/v1/flows", json={"jobs": jobs}, headers={"Idempotency-Key": job.key})
+    assert 202 == answer.status_code, answer.text
+    job.id = answer.json()["jobs"]["job"]["id"]
+
+
 def _abandon_first(lane: Lane, job: Submitted) -> None:
     lane.arm(Point.FINISH_INSIDE, KILL)  # an attempt that nobody keeps
     lane.submit(job)
@@ -94,6 +101,7 @@ RUNNING = Way(_probe("spin", 1.0))
 ARTIFACT = Way(_probe("artifact"))
 CANCELLED = Way(_probe("spin", LONG), _cancel, state="cancelled")
 WAITED = Way(_probe("spin", 1.0), _wait)
+FOLLOWING = Way(_probe("return"), _follow)
 ABANDONED = Way(_probe("return"), _abandon_first)
 EXPIRING = Way(_expiring, state="failed")
 PURGED = Way(lambda: {"task": "echo", "payload": {}}, _purge)
@@ -156,6 +164,8 @@ ROWS = [
     _row(Point.END_LOST_COMMITTED, ABANDONED, LOST),
     _row(Point.FAIL_EXPIRED_INSIDE, EXPIRING, [[]]),
     _row(Point.FAIL_EXPIRED_COMMITTED, EXPIRING, [[]]),
+    _row(Point.RELEASE_INSIDE, FOLLOWING),
+    _row(Point.RELEASE_COMMITTED, FOLLOWING),
     _row(Point.FORGET_PUBLISHED_INSIDE, PURGED, broker=True),
     _row(Point.FORGET_PUBLISHED_COMMITTED, PURGED, broker=True),
 ]

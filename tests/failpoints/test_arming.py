@@ -11,7 +11,7 @@ import pytest
 from offload_shared import failpoints
 from offload_shared.errors import CommitUnknown, StoreUnavailable
 from offload_shared.failpoints import Injected, Point
-from offload_shared.store import hints, jobs, leases, recovery, schedules
+from offload_shared.store import cancelling, hints, jobs, leases, recovery, releases, schedules
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from tests.jobs import new_job
@@ -71,7 +71,9 @@ def test_a_write_fails_as_the_store_would_and_is_kept_only_once_committed(
 
 
 def test_every_point_of_a_write_is_named_by_a_verb_of_the_store() -> None:
-    verbs = {name for module in (hints, jobs, leases, recovery, schedules) for name in vars(module)}
+    verbs = {
+        name for module in (cancelling, hints, jobs, leases, recovery, releases, schedules) for name in vars(module)
+    }
 
     assert {point.value.partition(".")[0] for point in Point if "." in point.value} <= verbs
 

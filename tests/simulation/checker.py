@@ -10,6 +10,7 @@ from offload_api.collecting import Collector
 from offload_shared.artifacts import Artifacts
 from offload_shared.job import Hint
 from offload_worker.running import RunningAttempt
+from tests.simulation.flow_rules import FlowRules
 from tests.simulation.scheduler import Process
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ LONG_SECONDS = 5.0
 
 _COLUMNS = (
     "id, state, version, attempt, errors, losses, cancel_requested, run_at, deadline_at, lease_owner, idempotency_key,"
-    " max_attempts, failure, queue"
+    " max_attempts, failure, queue, flow_id, step, waits_for, if_failed"
 )
 
 Row = sqlite3.Row
@@ -70,6 +71,7 @@ class Checker:
         self.made: dict[tuple[str, int], bytes] = {}  # by lease: what the attempt returned
         self.acknowledgements: dict[str, str] = {}  # job ids by key
         self._rows: dict[str, Row] = {}
+        self._flows = FlowRules(world.real.observed, self._require)
         self._runs: list[Run] = []
         self._running: list[Run] = []
         self._versions: dict[str, int] = {}  # the highest that the API has answered
@@ -97,6 +99,8 @@ class Checker:
         job_id = row["id"]
         if old is None:
             self._require(row["state"] == "queued" and row["attempt"] == 0, "a job is added as queued", job_id)
+            if row["flow_id"]:
+                self._flows.check_added(row)
             return
         was, state = old["state"], row["state"]
         self._require(was not in FINAL, "no final job changes", job_id)
@@ -125,6 +129,8 @@ class Checker:
         self._require(old["run_at"] <= now, "nothing starts before its time", old["id"])
         self._require(old["deadline_at"] is None or old["deadline_at"] > now, "nothing starts too late", old["id"])
         self._require(not old["cancel_requested"], "what was cancelled while it waited never runs", old["id"])
+        if old["flow_id"]:
+            self._flows.check_claim(old)
 
     def _check_end(self, old: Row, row: Row) -> None:
         job_id = row["id"]
@@ -169,6 +175,11 @@ class Checker:
         self._require(job_id in self._rows, "what was answered 202 is in the store", job_id)
         known = self.acknowledgements.setdefault(key, job_id)
         self._require(known == job_id, "one key names one job", job_id)
+
+    def acknowledged_flow(self, key: str, jobs: dict[str, str]) -> None:
+        """Take note of a 202 with these jobs."""
+        for name, job_id in jobs.items():
+            self.acknowledged(f"{key} {name}", job_id)
 
     def told_version(self, job_id: str) -> int:
         """Return what any client knows of a job now: a later question is not answered with less."""
@@ -289,8 +300,10 @@ class Checker:
             self._check_final(row)
         for key, job_id in self.acknowledgements.items():
             self._require(job_id in self._rows, "what was answered 202 exists", job_id)
-            same = [row["id"] for row in self._rows.values() if row["idempotency_key"] == key]
-            self._require(same == [job_id], "one key makes one job", job_id)
+            if not self._rows[job_id]["flow_id"]:
+                same = [row["id"] for row in self._rows.values() if row["idempotency_key"] == key]
+                self._require(same == [job_id], "one key makes one job", job_id)
+        self._flows.check_keys(self._rows.values())
         self._check_artifacts()
         self._count()
 
@@ -314,6 +327,8 @@ class Checker:
             self._require(row["errors"] == row["max_attempts"], "a job fails for errors at its limit", row["id"])
         if row["state"] == "failed" and row["failure"] in ("lost", "crashed"):
             self._require(row["losses"] == MOST_LOSSES, "a job fails for losses at its limit", row["id"])
+        if row["flow_id"] and row["id"] not in self._cancelled_at:
+            self._flows.check_final(row)
         if row["id"] in self._cancelled_at:
             self._require(row["state"] in ("cancelled", "succeeded"), "what was cancelled does not fail", row["id"])
 

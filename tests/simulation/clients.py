@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -105,6 +105,50 @@ class Client:
         world.scheduler.spawn(api.process, serve)
         came.wait(PATIENCE_SECONDS)
         answer = answers[0] if answers else None
-        if answer is not None and answer.status < HTTPStatus.BAD_REQUEST:
+        if answer is not None and answer.status < HTTPStatus.BAD_REQUEST and "attempts" in answer.body:
             world.checker.told(answer.body, answer.version, floor)
         return answer
+
+
+#: What the jobs of a simulated flow follow, and what becomes of them when it has not succeeded.
+FLOW: dict[str, dict[str, object]] = {
+    "left": {},
+    "right": {},
+    "both": {"payload": {"text": {"$result": "left"}}, "after": ["right"]},
+    "strict": {"after": ["right"], "if_failed": "fail"},
+    "last": {"after": ["both", "strict"], "if_failed": "run"},
+}
+
+
+class FlowClient(Client):
+    """A client whose jobs are flows."""
+
+    def _one_job(self, key: str) -> None:
+        world, rng = self._world, self._world.rng
+        tries = rng.choice([1, 2, 3])
+        jobs = {name: {"task": "echo", "payload": {}, "max_attempts": tries, **more} for name, more in FLOW.items()}
+        body = msgspec.json.encode({"jobs": jobs})
+        flow = self._submitted_flow(body, key)
+        if flow is None:
+            return
+        if rng.random() < 0.2:
+            self._submitted_flow(body, key)  # repeated though it was answered
+        if rng.random() < 0.3:
+            world.scheduler.sleep(rng.random() * 12.0)
+            self._cancel(flow["jobs"][rng.choice(list(FLOW))]["id"])
+        if rng.random() < 0.2:
+            world.scheduler.sleep(rng.random() * 12.0)
+            self._ask(lambda api: api.cancel_flow(flow["id"]))
+
+    def _submitted_flow(self, body: bytes, key: str) -> Any:
+        for _ in range(200):
+            answer = self._ask(lambda api: api.submit_flow(body, key))
+            if answer and answer.status == HTTPStatus.ACCEPTED:
+                jobs = answer.body["jobs"]
+                self._world.checker.acknowledged_flow(key, {name: job["id"] for name, job in jobs.items()})
+                return answer.body
+            if self._world.rng.random() < 0.05 and not self._world.is_calm:
+                self._world.count("client gave up")
+                return None
+            self._world.scheduler.sleep(0.5 + self._world.rng.random() * 2.0)
+        raise AssertionError("a flow was never accepted")

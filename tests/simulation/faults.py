@@ -35,6 +35,7 @@ class Profile:
     answer_lost: float = 0.0
     worker_unable: float = 0.0
     late_end: float = 0.0  # a freeze between the end of the work and its report to the store
+    flows: bool = False
     # So many times each:
     crashes: int = 0
     freezes: int = 0
@@ -79,6 +80,7 @@ _MOST = {
 
 #: How likely late ends are in the seeds that have them, and what part of all seeds does.
 LATE_END, OF_SEEDS = 0.5, 0.25
+FLOWS_OF_SEEDS = 0.2
 LONGEST_LATENESS_SECONDS = 25.0
 
 
@@ -97,9 +99,10 @@ def draw(rng: random.Random, seed: int) -> Profile:
         most = _MOST.get(field.name, 0)
         if most and rng.random() < 0.4:
             setattr(profile, field.name, rng.randint(1, most) if isinstance(most, int) else rng.random() * most)
-    # Drawn apart, so that all other seeds keep the stories they had before there was this fault.
+    # Drawn apart, so that all other seeds keep the stories they had before there was this fault, and before flows.
     if random.Random(f"late ends of {seed}").random() < OF_SEEDS:
         profile.late_end = LATE_END
+    profile.flows = random.Random(f"a flow of {seed}").random() < FLOWS_OF_SEEDS
     return profile
 
 

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, delete, event, insert, select
 
 from offload_api.relay import Relay
 from offload_shared.errors import CommitUnknown
-from offload_shared.job import JobState
-from offload_shared.store import deliveries, endings, hints, jobs, leases, leftovers
+from offload_shared.job import IfFailed, JobState
+from offload_shared.store import deliveries, endings, flows, hints, jobs, leases, leftovers, releases, steps
 from offload_shared.store.jobs import Added
-from offload_shared.store.schema import job
+from offload_shared.store.schema import dependency, job, step_end
 from offload_shared.store.sweeper import Sweeper
 from offload_worker.executor import Executor
 from offload_worker.running import RunningAttempt
@@ -109,6 +109,7 @@ class Rewriting:
 _CLAIM = "attempt=(job.attempt + ?)"
 _add, _finish, _decide, _heartbeat = jobs.add, leases.finish, endings.decide, leases.heartbeat
 _put, _execute = endings._execute, Executor.execute
+_tell, _release = releases._tell, releases._release
 
 
 def _added(new: Any) -> list[Added]:
@@ -194,6 +195,35 @@ def _finish_in_two_transactions(database: Any, lease: Any, *arguments: Any) -> A
 async def _no_step(_: Relay) -> None: ...
 
 
+def _tell_as_if(**changes: Any) -> Callable[..., Any]:
+    def tell(connection: Connection, follower: Any, ended: Any) -> Any:
+        wrong = {name: change(ended) for name, change in changes.items()}
+        return _tell(connection, SimpleNamespace(**{**follower._mapping, **wrong}), ended)  # type: ignore[arg-type]
+
+    return tell
+
+
+def _forget_first(database: Any) -> Any:
+    ended = database.read(lambda connection: connection.execute(select(step_end.c.job_id)).scalars().all())
+    if not ended:
+        return releases.Released(0, [])
+    database.write(lambda connection: connection.execute(delete(step_end)))
+    told = [{"job_id": job_id} for job_id in ended]
+    return database.write(lambda connection: _tell_these(connection, told))
+
+
+def _tell_these(connection: Connection, told: Any) -> Any:
+    connection.execute(insert(step_end), told)
+    return _release(connection)
+
+
+def _add_one_by_one(database: Any, new: Any, **_: Any) -> Any:
+    answers = [answer for each in new for answer in _add(database, [each])]
+    rows = [{"job_id": each.id, "after_id": after} for each in new for after in each.step.after]
+    database.write(lambda connection: connection.execute(insert(dependency), rows))
+    return answers
+
+
 def _acknowledge_first(executor: Executor, delivery: Any) -> None:
     delivery.settle()
     _execute(executor, delivery)
@@ -209,6 +239,9 @@ def _impatient_sweeper(sweeper: Sweeper, database: Any, *, lease_seconds: float,
 _NO_RELAY = _replace(Relay, "step", _no_step)
 _NO_SELF_FENCE = _replace(RunningAttempt, "lease_is_running_out", lambda *_: False)
 _HEARTBEAT_HOLDS_ALL = _replace(leases, "heartbeat", _heartbeat_that_holds_all)
+
+#: The first seed that has flows.
+_FLOWS = 12
 
 MUTATIONS = [
     Mutation("202 is answered after the commit", _replace(jobs, "add", _answer_before_the_commit)),
@@ -292,6 +325,30 @@ MUTATIONS = [
         "files of attempts that did not succeed are collected",
         _replace(leftovers, "note", lambda *_, **__: None),
         first_seed=105,
+    ),
+    Mutation(
+        "the jobs of a flow are added in one transaction", _replace(flows, "add", _add_one_by_one), first_seed=_FLOWS
+    ),
+    Mutation(
+        "the end of a job is noted for those that follow it",
+        _replace(steps, "note_ends", lambda *_: None),
+        first_seed=_FLOWS,
+    ),
+    Mutation(
+        "an end is noted until those that follow are told",
+        _replace(releases, "release", _forget_first),
+        first_seed=79,
+    ),
+    Mutation("ends are told of", _replace(releases, "release", lambda _: releases.Released(0, [])), first_seed=_FLOWS),
+    Mutation(
+        "a job waits for all that it follows",
+        _replace(releases, "_tell", _tell_as_if(waits_for=len)),
+        first_seed=_FLOWS,
+    ),
+    Mutation(
+        "a job is told how those that it follows have ended",
+        _replace(releases, "_tell", _tell_as_if(if_failed=lambda _: IfFailed.RUN)),
+        first_seed=_FLOWS,
     ),
     Mutation("a result is stored with the end of its job", _replace(leases, "finish", _finish_in_two_transactions)),
     Mutation(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from offload_api import bodies, reading, submissions
+from offload_api import bodies, flows, reading, submissions
 from offload_shared.store import leases
 from offload_worker import executor, lease, running, slots, watchdog
 from tests.simulation.runner import workspace_in
@@ -31,7 +31,7 @@ def simulated(world: "World") -> Iterator[None]:
     replaced.append((reading, "asyncio", SimpleNamespace(get_running_loop=lambda: loop)))
     bodies_come_at_once = SimpleNamespace(get_running_loop=lambda: loop, timeout=contextlib.nullcontext)
     replaced.append((bodies, "asyncio", bodies_come_at_once))
-    replaced.append((submissions, "new_id", world.new_id))
+    replaced.extend((module, "new_id", world.new_id) for module in (submissions, flows))
     replaced.append((leases, "claim", _counted(leases.claim, world, "hint dropped")))
     replaced.append((leases, "finish", _counted(leases.finish, world, "stale end refused")))
     state, level = random.getstate(), logging.root.manager.disable

@@ -1,7 +1,7 @@
 """The services as simulated processes: the project's own code, put together as its services do it."""
 
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
@@ -12,17 +12,20 @@ import msgspec
 from litestar.datastructures import Headers
 
 from offload_api.access import Caller
+from offload_api.flows import Flows
 from offload_api.held import HeldBodies
 from offload_api.metrics import ApiMetrics
 from offload_api.problems import Problem
 from offload_api.relay import Relay
+from offload_api.releasing import Releaser
+from offload_api.routes import flows as flow_routes
 from offload_api.routes import jobs as routes
 from offload_api.routes import submitting
 from offload_api.settings import ApiSettings
 from offload_api.submissions import Submissions
 from offload_shared import tasks
 from offload_shared.errors import CommitUnknown, StoreUnavailable
-from offload_shared.job import NewJob
+from offload_shared.job import Hint, NewJob
 from offload_shared.store import hints, jobs, leases
 from offload_shared.store.jobs import Added
 from offload_shared.store.sweeper import Sweeper
@@ -46,11 +49,17 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 9.0
 RELAY_SECONDS = 4.0
 SWEEP_SECONDS = 4.0
+RELEASE_SECONDS = 3.0
 WATCH_SECONDS = 1.0
 SLOTS = 2
 GRACE_SECONDS = 4.0
 STORE_ANSWER_SECONDS = 2.5
 TASKS = ("echo", "probe")
+
+
+@cache
+def _flows() -> Flows:
+    return Flows(_submissions())
 
 
 @cache
@@ -98,7 +107,7 @@ class BodiesLookedIntoAtOnce(HeldBodies):
 
 
 class Api:
-    """One API process: the routes, the publisher, the relay and a sweeper."""
+    """One API process: the routes, the publisher, the relay, the releaser and a sweeper."""
 
     def __init__(self, world: "World", process: Process) -> None:
         self.process = process
@@ -111,6 +120,13 @@ class Api:
             [added] = await store.run(jobs.add, [new])
             return cast("Added", added)
 
+        async def alone(_tenant: str, call: Callable[[], Any]) -> Any:
+            return await call()
+
+        def hint(due: Sequence[Hint]) -> None:
+            if self.publisher and due:
+                self.publisher.publish(due)
+
         self.services = cast(
             "Any",
             SimpleNamespace(
@@ -118,12 +134,15 @@ class Api:
                 submissions=_submissions(),
                 bodies=BodiesLookedIntoAtOnce(most_bytes=2**20, patience_seconds=1),
                 metrics=ApiMetrics(TASKS),
-                additions=SimpleNamespace(submit=submit),
+                additions=SimpleNamespace(submit=submit, alone=alone),
                 store=store,
-                publisher=self.publisher,
-                added=None,
+                hint=hint,
+                flows=_flows(),
             ),
         )
+        if world.profile.flows:
+            releaser = Releaser(cast("Any", store), hint)
+            world.every(process, RELEASE_SECONDS, lambda: drive(releaser.release()))
         sweeper = Sweeper(database, lease_seconds=LEASE_SECONDS, clock=lambda: world.scheduler.now)
         world.every(process, SWEEP_SECONDS, sweeper.sweep)
         if self.publisher:
@@ -134,6 +153,15 @@ class Api:
         """POST /v1/jobs."""
         headers = {"content-type": "application/json", "idempotency-key": key}
         return self._answer(submitting.submit, _request(headers, body), self.services)
+
+    def submit_flow(self, body: bytes, key: str) -> Answer:
+        """POST /v1/flows."""
+        headers = {"content-type": "application/json", "idempotency-key": key}
+        return self._answer(flow_routes.submit_flow, _request(headers, body), self.services)
+
+    def cancel_flow(self, flow_id: str) -> Answer:
+        """POST /v1/flows/{id}/cancel."""
+        return self._answer(flow_routes.cancel_flow, _request({}), self.services, flow_id)
 
     def show(self, job_id: str) -> Answer:
         """GET /v1/jobs/{id}."""

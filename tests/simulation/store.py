@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Emptied in this order.
-TABLES = ("output", "artifact", "attempt", "leftover", "job", "gone", "file")
+TABLES = ("output", "artifact", "attempt", "leftover", "step_end", "dependency", "job", "gone", "file")
 
 
 def memory_folder() -> str | None:

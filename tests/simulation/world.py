@@ -10,7 +10,7 @@ from offload_shared.errors import StoreUnavailable
 from tests.simulation import faults
 from tests.simulation.broker import Broker
 from tests.simulation.checker import Checker
-from tests.simulation.clients import Client
+from tests.simulation.clients import Client, FlowClient
 from tests.simulation.patches import simulated
 from tests.simulation.processes import Api, Worker
 from tests.simulation.scheduler import Process, Scheduler
@@ -79,6 +79,8 @@ class World:
             for _ in range(WORKERS):
                 self._start(Worker)
             self._clients = [Client(self, number, jobs=self.rng.randint(1, 3)) for number in range(3)]
+            if self.profile.flows:
+                self._clients.append(FlowClient(self, 3, jobs=self.rng.randint(1, 2)))
             faults.schedule(self)
             self.scheduler.at(self.profile.seconds, self._faults_end)
             self.scheduler.at(self.calm_at, self._look_whether_quiet)

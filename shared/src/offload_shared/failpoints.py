@@ -62,6 +62,8 @@ class Point(Enum):
     END_LOST_COMMITTED = "end_lost.committed"
     FAIL_EXPIRED_INSIDE = "fail_expired.inside"
     FAIL_EXPIRED_COMMITTED = "fail_expired.committed"
+    RELEASE_INSIDE = "release.inside"  # jobs of a flow are due, since those they follow have ended
+    RELEASE_COMMITTED = "release.committed"
     FIRE_DUE_INSIDE = "fire_due.inside"  # the jobs of schedules are added, the schedules moved on
     FIRE_DUE_COMMITTED = "fire_due.committed"
 

@@ -37,7 +37,7 @@ def release(database: Database) -> Released:
     """
     if database.read(lambda connection: connection.execute(_ENDS.limit(1)).first()) is None:
         return Released(0, [])
-    return database.write(_release)
+    return database.write(lambda connection: _release(connection))  # noqa: PLW0108 - failpoints know it by this verb
 
 
 _ENDS = select(step_end.c.job_id)
