@@ -24,7 +24,10 @@ $(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml service
 	  -e shared -e services/api -e services/worker -e tests/probe
 	@touch $@
 
-setup: $(READY) ## Make the virtual environment
+setdemo-flow: $(READY) ## Train, then predict and render a report side by side, then mail both: one flow; BROKER and STORE as for demo
+	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.flow
+
+up: $(READY) ## Make the virtual environment
 
 SCHEMAS := shared/schemas --of offload_shared
 
@@ -87,4 +90,4 @@ lock: $(READY) ## Renew the pinned, hashed requirements
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .offload .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup check schemas test test-unit test-servers demo up simulate failpoints bench-latency bench-cancel chaos lock clean
+.PHONY: help setup check schemas test test-unit test-servers demo demo-flow up simulate failpoints bench-latency bench-cancel chaos lock clean

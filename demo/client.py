@@ -29,6 +29,15 @@ class Client:
         body = {"task": task, "payload": payload, **options}
         return str(self._checked(self._http.post("/v1/jobs", json=body))["id"])
 
+    def submit_flow(self, jobs: dict[str, Any]) -> str:
+        """Submit a flow and return its id."""
+        return str(self._checked(self._http.post("/v1/flows", json={"jobs": jobs}))["id"])
+
+    def flow(self, flow_id: str) -> dict[str, Any]:
+        """Return a flow as it stands."""
+        self._check()
+        return self._checked(self._http.get(f"/v1/flows/{flow_id}"))
+
     def follow(self, job_id: str, each: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Call `each` with the job whenever it changes, until that returns True; returns the job as it is then.
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,10 +76,10 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path, *, port: int = 0) -> Iterator[Services]:
-    """Run an API and a worker with their data in `folder`; settings in the environment are passed on."""
+def services(folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Iterator[Services]:
+    """Run an API and a worker with their data in `folder`; settings in the environment are passed on, and these."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OFFLOAD_DATA_DIR": str(folder)}
+    environment = {**os.environ, "OFFLOAD_DATA_DIR": str(folder), **(settings or {})}
     started: list[Service] = []
     try:
         api = Service("offload-api", "--port", str(port), folder=folder, environment=environment)

@@ -1,4 +1,4 @@
-"""Claims about `make demo` and `make up`, what a newcomer runs first."""
+"""Claims about `make demo`, `make demo-flow` and `make up`, what a newcomer runs first."""
 
 import signal
 import subprocess
@@ -45,6 +45,18 @@ class Program:
         """Return what the program has started and left running."""
         assert self._seen
         return [each for each in self._seen if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@embedded_and_whole
+def test_the_flow_trains_predicts_reports_and_mails_both_and_leaves_nothing_running(stack: Stack) -> None:
+    demo = Program("demo.flow", stack)
+    until(demo.look, "the end of the demo", seconds=300)
+
+    assert 0 == demo.process.returncode, demo.said()
+    assert 4 == demo.said().count(" succeeded "), demo.said()
+    for words in ("% accurate", "297 new digits", "report.pdf", "predictions.csv"):
+        assert words in demo.said()
+    assert [] == demo.left()
 
 
 @embedded_and_whole

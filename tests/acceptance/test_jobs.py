@@ -52,6 +52,21 @@ def test_many_jobs_each_run_once(services: Stack) -> None:
     assert {1} == {services.job(job_id)["attempt"] for job_id in ids}
 
 
+def test_a_flow_runs_in_its_order_and_each_job_takes_what_the_one_before_has_made(services: Stack) -> None:
+    chain = {"0": {"task": "echo", "payload": {"text": "handed on"}}} | {
+        f"{number}": {"task": "echo", "payload": {"text": {"$result": f"{number - 1}", "at": "/text"}}}
+        for number in range(1, 4)
+    }
+    many = {f"many-{number}": {"task": "echo", "payload": {}, "after": ["3"]} for number in range(MANY)}
+    last = {"last": {"task": "probe", "payload": {"action": "return"}, "after": list(many)}}
+    flow = services.ask("POST", "/v1/flows", json={"jobs": {**last, **many, **chain}}).json()
+
+    assert "succeeded" == services.ended(flow["jobs"]["last"]["id"])["state"]
+    assert {"text": "handed on"} == services.result(flow["jobs"]["3"]["id"])
+    ended = services.ask("GET", flow["links"]["self"]).json()
+    assert ("succeeded", {1}) == (ended["state"], {job["attempt"] for job in ended["jobs"].values()})
+
+
 def test_a_model_is_trained_on_an_uploaded_table_and_downloaded(services: Stack) -> None:
     services.start_worker("--queue", "cpu", "--slots", "1")
     wine = load_wine()
