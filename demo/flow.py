@@ -113,7 +113,7 @@ def _table(flow: dict[str, Any]) -> Table:
         table.add_column(column, no_wrap=True)
     table.add_column("progress", max_width=32)
     for name, job in flow["jobs"].items():
-        said = job["progress"]["message"] if job["progress"] else ""
+        said = job["progress"]["message"] if job["state"] == "running" and job["progress"] else ""
         table.add_row(f"  {name}", ", ".join(job["after"]), job["state"], said)
     return table
 
