@@ -12,7 +12,7 @@ from offload_shared.store.database import Database
 from offload_shared.store.schema import job
 
 WORKER = "a-worker"
-TASKS = ("probe", "probe-thread", "probe-event-loop", "echo")
+TASKS = (("probe", 1), ("probe-thread", 1), ("probe-event-loop", 1), ("echo", 1))
 
 
 def new_job(**changes: Any) -> NewJob:

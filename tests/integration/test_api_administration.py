@@ -90,7 +90,9 @@ class TestQueues:
 
 class TestWorkers:
     def test_a_worker_is_listed_with_what_it_runs(self, api: Api) -> None:
-        here = Presence(name=WORKER, host="a-host", pid=42, version="1.2", slots={"io": 256, "cpu": 2})
+        here = Presence(
+            name=WORKER, host="a-host", pid=42, version="1.2", slots={"io": 256, "cpu": 2}, unknown=(("shout", 2),)
+        )
         workers.announce(api.database, here, lease_seconds=60)
         job_id = api.submit()["id"]
         lease = api.start(job_id)
@@ -100,6 +102,7 @@ class TestWorkers:
         expected = (WORKER, "a-host", 42, "1.2", False, None)
         assert expected == tuple(found[each] for each in ("name", "host", "pid", "version", "draining", "paused"))
         assert [{"name": "cpu", "slots": 2}, {"name": "io", "slots": 256}] == found["queues"]
+        assert [{"task": "shout", "version": 2}] == found["unknown"]
         [job] = [each for each in found["jobs"] if each["id"] == job_id]
         assert ("echo", "io", 1, False, f"/v1/jobs/{job_id}") == tuple(
             job[each] for each in ("task", "queue", "attempt", "cancel_requested", "href")

@@ -149,7 +149,7 @@ class TestEvents:
         lost = api.submit()["id"]
         for _ in range(3):
             make_due(api.database, lost)
-            assert leases.claim(api.database, lost, worker="w", lease_seconds=0.01, tasks=["echo"])
+            assert leases.claim(api.database, lost, worker="w", lease_seconds=0.01, tasks=[("echo", 1)])
             until(lambda: api.job(lost)["state"] != "running", "the sweeper")
 
         for job_id, problem_type in ((expired, "/problems/job-expired"), (lost, "/problems/job-lost")):

@@ -69,7 +69,7 @@ def work(
     """Execute a job by its id."""
     monkeypatch.setattr(executor, "PAUSE_SECONDS", 0.01)
     made = Executor(
-        claim=lambda job_id: leases.claim(database, job_id, worker="w", lease_seconds=30, tasks={TASK}),
+        claim=lambda job_id: leases.claim(database, job_id, worker="w", lease_seconds=30, tasks={(TASK, 1)}),
         finish=lambda end: leases.finish(database, end.lease, end.outcome, end.usage, end.last_words),
         database=database,
         artifacts=storage,

@@ -82,11 +82,11 @@ def test_a_job_runs_once_all_that_it_follows_have_ended(database: Database) -> N
 def test_a_job_that_waits_is_no_hint_no_backlog_and_none_of_a_queue_without_a_broker(database: Database) -> None:
     flow = chained(database, {"a": [], "b": ["a"]})
 
-    assert [flow.ids["a"]] == [hint.job_id for hint in hints.due(database, "cpu", tasks=["probe"], limit=9)]
+    assert [flow.ids["a"]] == [hint.job_id for hint in hints.due(database, "cpu", tasks=[("probe", 1)], limit=9)]
     assert {"cpu": 1} == hints.backlog(database)
     flow.run("a")
     released(database)
-    assert [flow.ids["b"]] == [hint.job_id for hint in hints.due(database, "cpu", tasks=["probe"], limit=9)]
+    assert [flow.ids["b"]] == [hint.job_id for hint in hints.due(database, "cpu", tasks=[("probe", 1)], limit=9)]
 
 
 @pytest.mark.parametrize(("at", "expected"), [("/score", 0.5), ("", {"score": 0.5})])

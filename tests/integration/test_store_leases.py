@@ -53,6 +53,13 @@ def test_a_job_of_a_task_the_worker_does_not_know_stays_queued(database: Databas
     assert JobState.QUEUED == read(database, job_id).state
 
 
+def test_a_job_of_a_version_the_worker_does_not_know_stays_queued(database: Database) -> None:
+    job_id = added(database, task_version=2)
+
+    assert claimed(database, job_id) is None
+    assert JobState.QUEUED == read(database, job_id).state
+
+
 def test_a_heartbeat_prolongs_what_is_held_and_tells_what_is_cancelled(database: Database) -> None:
     kept, wanted = running(database), running(database)
     cancelling.cancel(database, wanted[0])

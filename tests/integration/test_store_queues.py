@@ -70,10 +70,10 @@ def test_a_queue_is_paused_and_resumed_any_number_of_times(database: Database) -
 def test_a_worker_without_a_broker_sees_no_job_of_a_paused_queue(database: Database) -> None:
     job_id = added(database)
     queues.pause(database, "cpu")
-    assert [] == hints.due(database, "cpu", tasks=["probe"], limit=10)
+    assert [] == hints.due(database, "cpu", tasks=[("probe", 1)], limit=10)
 
     queues.resume(database, "cpu")
-    assert [job_id] == [hint.job_id for hint in hints.due(database, "cpu", tasks=["probe"], limit=10)]
+    assert [job_id] == [hint.job_id for hint in hints.due(database, "cpu", tasks=[("probe", 1)], limit=10)]
 
 
 def test_the_relay_is_told_of_no_job_of_a_paused_queue(database: Database) -> None:

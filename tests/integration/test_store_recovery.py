@@ -157,7 +157,7 @@ def test_the_backlog_counts_due_jobs_by_queue(database: Database) -> None:
 def test_due_jobs_come_by_priority_and_then_by_age(database: Database) -> None:
     first, second, urgent = added(database), added(database), added(database, priority=9)
 
-    found = hints.due(database, "cpu", tasks=["probe"], limit=10)
+    found = hints.due(database, "cpu", tasks=[("probe", 1)], limit=10)
 
     assert [urgent, first, second] == [hint.job_id for hint in found]
 
@@ -166,7 +166,7 @@ def test_jobs_past_their_deadline_do_not_stand_before_those_that_can_be_claimed(
     added(database, priority=9, deadline_at=datetime.now(UTC) - timedelta(seconds=1))
     claimable = added(database)
 
-    assert [claimable] == [hint.job_id for hint in hints.due(database, "cpu", tasks=["probe"], limit=1)]
+    assert [claimable] == [hint.job_id for hint in hints.due(database, "cpu", tasks=[("probe", 1)], limit=1)]
 
 
 def test_a_read_does_not_wait_for_a_writer(database: Database) -> None:

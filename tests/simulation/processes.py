@@ -55,6 +55,7 @@ SLOTS = 2
 GRACE_SECONDS = 4.0
 STORE_ANSWER_SECONDS = 2.5
 TASKS = ("echo", "probe")
+KNOWN = tuple((name, 1) for name in TASKS)
 
 
 @cache
@@ -206,7 +207,7 @@ class Worker:
         self.running = Running()
         self._draining = False
         runner = SimulatedRunner(world, process)
-        claiming: dict[str, Any] = {"worker": process.name, "lease_seconds": LEASE_SECONDS, "tasks": TASKS}
+        claiming: dict[str, Any] = {"worker": process.name, "lease_seconds": LEASE_SECONDS, "tasks": KNOWN}
         self._executor = Executor(
             claim=lambda job_id: leases.claim(database, job_id, **claiming),
             finish=lambda end: leases.finish(database, end.lease, end.outcome, end.usage, end.last_words),
@@ -253,7 +254,7 @@ class Worker:
         def following() -> Delivery | None:
             for queue in QUEUES:
                 try:
-                    due = hints.due(self._database, queue, tasks=TASKS, limit=2)
+                    due = hints.due(self._database, queue, tasks=KNOWN, limit=2)
                 except StoreUnavailable:
                     due = []
                 if due:

@@ -18,8 +18,9 @@ from offload_shared.settings import load
 from offload_shared.store.database import Database
 from offload_shared.store.migrate import migrate
 from offload_worker import output
+from offload_worker.consumers.parameters import broker_parameters
 from offload_worker.health import HealthServer
-from offload_worker.service import WorkerService, broker_parameters
+from offload_worker.service import WorkerService
 from offload_worker.settings import WorkerSettings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

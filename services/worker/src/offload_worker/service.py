@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Thread
 
 import dramatiq
-import pika
 import psutil
 from msgspec.structs import replace
 
@@ -28,10 +27,11 @@ from offload_shared.store.doorbell import Doorbell, Topic
 from offload_shared.store.sweeper import Sweeper
 from offload_shared.store.workers import Presence
 from offload_shared.tasks.task import RunsIn
-from offload_worker import actors, container, handlers, lease, presence, reaper, watchdog
+from offload_worker import actors, container, handlers, lease, presence, reaper, unknown, watchdog
 from offload_worker.breaker import Breaker
 from offload_worker.broker import HintBroker, HintConsumer
 from offload_worker.combining import Combiner
+from offload_worker.consumers.parameters import broker_parameters
 from offload_worker.consumers.rabbitmq import Outage, RabbitmqConsumer
 from offload_worker.consumers.store import StoreConsumer
 from offload_worker.executor import Executor
@@ -49,11 +49,10 @@ from offload_worker.runners.thread import ThreadRunner
 from offload_worker.running import Running
 from offload_worker.settings import WorkerSettings
 from offload_worker.slots import Slots
+from offload_worker.unknown import UnknownTasks
 
 #: How long a consumer may sit idle before it looks whether the worker ends.
 DRAMATIQ_TIMEOUT_MILLISECONDS = 500
-HEARTBEAT_SECONDS = 30
-BLOCKED_SECONDS = 30
 #: What a handler on a thread gets, beyond the grace period, to reach its next checkpoint.
 CHECKPOINT_SECONDS = 5.0
 #: What is left of that once the worker is told to end a second time: enough to end the processes, and to say so.
@@ -76,6 +75,9 @@ class WorkerService:
         self._slot_counts = {queue: slots.free() for queue, slots in self.slots.items()}
         self._slot_count = sum(self._slot_counts.values())
         self._known = _known_tasks(set(self.slots))
+        versions = {(name, each + 1) for name in self._known for each in range(tasks.registry()[name].version)}
+        self._versions = frozenset(versions)
+        self._unknown = UnknownTasks(database, list(self.slots), self._versions)
         self._folder = _make_folder(mark)
         self._guardian = Guardian(mark, self._folder)
         self._loop = EventLoopRunner(handlers.load)
@@ -105,12 +107,13 @@ class WorkerService:
             ),
             Periodic("sweeper", settings.sweep_seconds, sweeper.sweep),
             Periodic("presence", presence.TICK_SECONDS, self._presence.step),
+            Periodic("look at what is unknown", unknown.TICK_SECONDS, self._unknown.step),
         ]
         if os.getpid() == 1:
             self._watchers.append(Periodic("reaper", reaper.TICK_SECONDS, partial(reaper.reap, self._pids)))
         lease_seconds = settings.lease_seconds
         claim_all = partial(
-            leases.claim_all, database, worker=self.name, lease_seconds=lease_seconds, tasks=self._known
+            leases.claim_all, database, worker=self.name, lease_seconds=lease_seconds, tasks=self._versions
         )
         self._executor = Executor(
             claim=Combiner(claim_all).submit,
@@ -160,7 +163,7 @@ class WorkerService:
         return self._nursery.pids | {self._guardian.pid}
 
     def _present(self) -> Presence:
-        return replace(self._described, draining=self.draining, paused=self.breaker.reason)
+        return replace(self._described, draining=self.draining, paused=self.breaker.reason, unknown=self._unknown.found)
 
     def _gauges(self) -> Gauges:
         return Gauges(
@@ -178,7 +181,7 @@ class WorkerService:
             quorum = self._settings.broker_quorum
             self.consumers[queue] = RabbitmqConsumer(parameters, queue, slots, self._outage, quorum=quorum)
         else:
-            self.consumers[queue] = StoreConsumer(self._database, queue, slots, self._known)
+            self.consumers[queue] = StoreConsumer(self._database, queue, slots, self._versions)
         return self.consumers[queue]
 
     def start(self) -> None:
@@ -285,15 +288,3 @@ def _known_tasks(queues: set[str]) -> set[str]:
     for name in sorted(wanted - handlers.registry().keys()):
         _log.warning("task %s has no handler here; its jobs stay queued for another worker", name)
     return wanted & handlers.registry().keys()
-
-
-def broker_parameters(url: str) -> pika.URLParameters:
-    """Return how to reach RabbitMQ, with the limits pika does not set by itself; raises `SettingsInvalid`."""
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError, IndexError) as error:
-        raise SettingsInvalid(f"OFFLOAD_BROKER_URL is {without_password(url)!r}: {error}") from None
-    parameters.heartbeat = HEARTBEAT_SECONDS
-    parameters.blocked_connection_timeout = BLOCKED_SECONDS
-    parameters.socket_timeout = parameters.stack_timeout = 5
-    return parameters

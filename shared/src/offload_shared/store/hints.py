@@ -10,6 +10,7 @@ from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.queues import unless_paused
 from offload_shared.store.schema import job, queue
+from offload_shared.store.unknown import TaskVersion, of_known_task, waiting
 
 BATCH = 500
 FORGET_BATCH = 5000
@@ -85,7 +86,7 @@ def forget_published(database: Database, name: str) -> int:
 
 
 def _forget_published(connection: Connection, name: str) -> int:
-    told = _waiting() & (job.c.queue == name) & or_(job.c.publish_after > now(), job.c.dispatches > 0)
+    told = waiting() & (job.c.queue == name) & or_(job.c.publish_after > now(), job.c.dispatches > 0)
     locked = select(job.c.id).where(told).limit(FORGET_BATCH).with_for_update(skip_locked=True).cte("told")
     statement = (
         update(job)
@@ -121,7 +122,7 @@ def pass_over(database: Database, name: str) -> bool:
     Returns whether none is left; to be repeated until then.
     """
     paused = select(queue.c.name).where(queue.c.name == name, queue.c.paused_at.is_not(None))
-    due_now = _waiting() & (job.c.publish_after <= now()) & (job.c.queue == name)
+    due_now = waiting() & (job.c.publish_after <= now()) & (job.c.queue == name)
     due = select(job.c.id).where(due_now).order_by(job.c.publish_after).limit(FORGET_BATCH)
     locked = due.with_for_update(skip_locked=True).cte("due")
     statement = (
@@ -148,7 +149,7 @@ def backlog(database: Database) -> dict[str, int]:
     return database.read(lambda connection: {row.queue: row.jobs for row in connection.execute(statement)})
 
 
-def due(database: Database, name: str, *, tasks: Collection[str], limit: int) -> list[Hint]:
+def due(database: Database, name: str, *, tasks: Collection[TaskVersion], limit: int) -> list[Hint]:
     """Return due jobs of a queue, the most urgent first, and none while it is paused.
 
     It is what a worker without a broker looks at.
@@ -157,20 +158,14 @@ def due(database: Database, name: str, *, tasks: Collection[str], limit: int) ->
     return database.read(lambda connection: [Hint(*row) for row in connection.execute(_DUE, asked)])
 
 
-def _waiting() -> ColumnElement[bool]:
-    # A job past its deadline waits for nobody: the sweeper fails it.
-    in_time = or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
-    return (job.c.state == JobState.QUEUED) & (job.c.run_at <= now()) & in_time
-
-
 # Made once: a worker without a broker asks it again and again.
 _DUE = (
     select(job.c.id, job.c.queue, job.c.priority)
     .where(
-        _waiting()
+        waiting()
         & (job.c.queue == unless_paused(bindparam("wanted", type_=String)))
         & ~job.c.cancel_requested
-        & job.c.task.in_(bindparam("tasks", expanding=True))
+        & of_known_task()
     )
     .order_by(job.c.priority.desc(), job.c.run_at)
     .limit(bindparam("most", type_=Integer))
@@ -180,4 +175,4 @@ _DUE = (
 def _hintable() -> ColumnElement[bool]:
     # What was dropped while a queue was paused is made up for first: else it would be made up for without end.
     silent = select(queue.c.name).where(or_(queue.c.paused_at.is_not(None), queue.c.hints_dropped))
-    return _waiting() & job.c.queue.not_in(silent)
+    return waiting() & job.c.queue.not_in(silent)

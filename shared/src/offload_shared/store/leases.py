@@ -12,15 +12,16 @@ from offload_shared.store.database import Database
 from offload_shared.store.endings import Ending, end_attempts, lock_running
 from offload_shared.store.queues import of_queue_that_runs
 from offload_shared.store.schema import attempt, job
+from offload_shared.store.unknown import TaskVersion, of_known_task
 
 #: An attempt of a job: what a lease is held for.
 Lease = tuple[str, int]
 
 
 def claim(
-    database: Database, job_id: str, *, worker: str, lease_seconds: float, tasks: Collection[str]
+    database: Database, job_id: str, *, worker: str, lease_seconds: float, tasks: Collection[TaskVersion]
 ) -> ClaimedJob | None:
-    """Take the lease of a due job of a known task; None, when it is not to be had, means: drop the hint.
+    """Take the lease of a due job of a known version of a task; None, when it is not to be had, means: drop the hint.
 
     A job of a paused queue is not to be had: its next hint comes when the queue is resumed.
     """
@@ -29,7 +30,7 @@ def claim(
 
 
 def claim_all(
-    database: Database, job_ids: Sequence[str], *, worker: str, lease_seconds: float, tasks: Collection[str]
+    database: Database, job_ids: Sequence[str], *, worker: str, lease_seconds: float, tasks: Collection[TaskVersion]
 ) -> list[ClaimedJob | None]:
     """Take the leases of many jobs in one transaction, each as `claim` does; answers in their order."""
     lease = {"tasks": sorted(tasks), "owner": worker, "lease_seconds": lease_seconds}
@@ -52,7 +53,7 @@ _CLAIMABLE = (
     & (job.c.run_at <= now())
     & ~job.c.cancel_requested
     & or_(job.c.deadline_at.is_(None), job.c.deadline_at > now())
-    & job.c.task.in_(bindparam("tasks", expanding=True))
+    & of_known_task()
     & of_queue_that_runs()
 )
 _LOCK_CLAIMABLE = select(job.c.id).where(_CLAIMABLE).order_by(job.c.id).with_for_update()

@@ -282,6 +282,7 @@ worker = Table(
     Column("slots", Text, nullable=False),  # a JSON object: how many of each queue
     Column("draining", Boolean, nullable=False),
     Column("paused", Text),  # why it takes no jobs for a while
+    Column("unknown", Text),  # a JSON list: tasks and versions that it leaves to others
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("lost_at", UtcDateTime, nullable=False),  # unless it is seen again

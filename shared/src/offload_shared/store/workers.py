@@ -11,6 +11,7 @@ from offload_shared.job import JobState
 from offload_shared.store.clock import clock, now
 from offload_shared.store.database import Database
 from offload_shared.store.schema import job, worker
+from offload_shared.store.unknown import TaskVersion
 
 #: Of the jobs that a worker runs so many are told, those that have run for longest.
 MOST_JOBS = 100
@@ -26,6 +27,7 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     slots: dict[str, int]  # of each queue that it takes jobs from
     draining: bool = False
     paused: str | None = None  # why it takes no jobs for a while
+    unknown: tuple[TaskVersion, ...] = ()  # of which jobs wait in its queues, for a worker that knows them
 
 
 class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +54,8 @@ class LiveWorker(msgspec.Struct, frozen=True, kw_only=True):
 def announce(database: Database, presence: Presence, *, lease_seconds: float) -> None:
     """Say that a worker is there, for the length of a lease; and forget those that have been silent for longer."""
     insert = sqlite.insert if database.sqlite else postgresql.insert
-    said = msgspec.structs.asdict(presence) | {"slots": msgspec.json.encode(presence.slots).decode()}
+    said = msgspec.structs.asdict(presence)
+    said |= {name: msgspec.json.encode(said[name]).decode() for name in ("slots", "unknown")}
     times = {"seen_at": clock(), "lost_at": clock(lease_seconds)}
     new = insert(worker).values(**said, **times, started_at=clock())
     statement = new.on_conflict_do_update(index_elements=[worker.c.name], set_=said | times)
@@ -99,9 +102,10 @@ def _jobs(connection: Connection, names: list[str]) -> dict[str, list[Any]]:
 
 def _live(row: Any, jobs: list[Any]) -> LiveWorker:
     slots = msgspec.json.decode(row.slots, type=dict[str, int])
+    unknown = msgspec.json.decode(row.unknown or "[]", type=tuple[TaskVersion, ...])
     presence = {name: getattr(row, name) for name in Presence.__struct_fields__}
     return LiveWorker(
-        presence=Presence(**presence | {"slots": slots}),
+        presence=Presence(**presence | {"slots": slots, "unknown": unknown}),
         started_at=row.started_at,
         seen_at=row.seen_at,
         running=jobs[0].count if jobs else 0,

@@ -24,6 +24,13 @@ class QueueSlots(msgspec.Struct, frozen=True):
     slots: int
 
 
+class UnknownTask(msgspec.Struct, frozen=True):
+    """A task, or a version of one, of which jobs wait."""
+
+    task: str
+    version: int
+
+
 class HeldJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that a worker runs."""
 
@@ -37,7 +44,10 @@ class HeldJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process; `paused` says why it takes no jobs for a while, and is null while it does."""
+    """A worker process; `paused` says why it takes no jobs for a while, and is null while it does.
+
+    Jobs of what is `unknown` to it wait in its queues for another.
+    """
 
     name: str
     host: str
@@ -48,6 +58,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     seen_at: datetime
     draining: bool
     paused: str | None
+    unknown: list[UnknownTask]
     running: int
     jobs: list[HeldJob]
 
@@ -71,6 +82,7 @@ def worker_view(worker: LiveWorker) -> WorkerView:
         seen_at=worker.seen_at,
         draining=said.draining,
         paused=said.paused,
+        unknown=[UnknownTask(*each) for each in said.unknown],
         running=worker.running,
         jobs=[HeldJob(**msgspec.structs.asdict(job), href=job_path(job.id)) for job in worker.jobs],
     )

@@ -14,6 +14,7 @@ from offload_shared.job import Hint
 from offload_shared.store import hints
 from offload_shared.store.database import Database
 from offload_shared.store.doorbell import Doorbell, Topic
+from offload_shared.store.unknown import TaskVersion
 from offload_worker.broker import HintConsumer
 from offload_worker.slots import Slots
 
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 class StoreConsumer(HintConsumer):
     """Yields a message for each due job of a queue while slots are free."""
 
-    def __init__(self, database: Database, queue: str, slots: Slots, tasks: Collection[str]) -> None:
+    def __init__(self, database: Database, queue: str, slots: Slots, tasks: Collection[TaskVersion]) -> None:
         super().__init__(queue, slots)
         self._database = database
         self._tasks = tasks

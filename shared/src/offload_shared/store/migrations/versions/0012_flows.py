@@ -1,4 +1,4 @@
-"""Flows: jobs that follow others and take their results as input."""
+"""Flows: jobs that follow others and take their results as input; and what workers leave to others."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["after_id"], ["job.id"], name=op.f("fk_dependency_job_after"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "after_id", name=op.f("pk_dependency")),
     )
+    op.add_column("worker", sa.Column("unknown", sa.Text(), nullable=True))
     op.create_index("ix_dependency_after_id", "dependency", ["after_id"])
     op.create_table(
         "step_end",
