@@ -16,6 +16,7 @@ class FakeJob:
     reports: list[tuple[float, str]] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)  # the media type by name
     lines: list[str] = field(default_factory=list)
+    states: list[bytes] = field(default_factory=list)  # saved, the last one last
 
     def upload(self, file_id: str, content: bytes) -> str:
         """Store a file as a client would have, and return its id."""
@@ -27,6 +28,12 @@ class FakeJob:
 
     def log(self, message: str) -> None:
         self.lines.append(message)
+
+    def save(self, state: bytes) -> None:
+        self.states.append(state)
+
+    def saved(self) -> bytes | None:
+        return self.states[-1] if self.states else None
 
     def check_cancelled(self) -> None:
         pass

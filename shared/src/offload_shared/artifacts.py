@@ -8,8 +8,9 @@ import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from io import BufferedReader, BufferedWriter
+from io import BufferedReader
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -22,6 +23,13 @@ from offload_shared.failpoints import Point
 from offload_shared.job import StoredFile
 
 CHUNK_BYTES = 1024 * 1024
+
+
+class Target(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: Any, /) -> object:
+        """Take some bytes."""
 
 
 class Artifacts:
@@ -90,8 +98,8 @@ class Artifacts:
         failpoints.reached(Point.KEPT)
         return StoredFile(key=key, name=name, media_type=media_type, size=size, sha256=sha256)
 
-    def fetch(self, key: str, target: BufferedWriter) -> None:
-        """Write the bytes of `key` to an open file; raises `ArtifactsUnavailable`."""
+    def fetch(self, key: str, target: Target) -> None:
+        """Write the bytes of `key` to an open file or its like; raises `ArtifactsUnavailable`."""
         try:
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=CHUNK_BYTES):
                 target.write(chunk)

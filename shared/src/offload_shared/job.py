@@ -140,6 +140,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float
     memory_limit_mb: int
     cpu_limit_seconds: float | None
+    checkpoint: str | None = None  # JSON of the `StoredFile` with the state that an earlier attempt has saved
 
 
 class Hint(msgspec.Struct, frozen=True):

@@ -38,5 +38,16 @@ class JobHandle(Protocol):
     def artifact_of(self, job_id: str, name: str) -> Path:
         """Fetch what an earlier job left behind and return where it lies; raises `JobRejected` when there is none."""
 
+    def save(self, state: bytes) -> None:
+        """Keep what the next attempt can go on from, should this one not come to its end; at most 64 MB.
+
+        It takes the place of what was saved before, also by an earlier attempt, once it is stored: whatever is killed
+        meanwhile, one of the two is there. Takes a write to the artifact storage and one to the store, so save every
+        few seconds at most. Raises `OSError` when it cannot be kept.
+        """
+
+    def saved(self) -> bytes | None:
+        """Return what an attempt of this job has saved last; None when none has, or when it cannot be read."""
+
     def artifact(self, name: str, media_type: str) -> Path:
         """Name a file the job leaves behind and return where to write it; it is stored when the job succeeds."""

@@ -13,10 +13,13 @@ from offload_shared.errors import ArtifactsUnavailable, OffloadError
 from offload_shared.job import ClaimedJob, StoredFile
 from offload_shared.store import files
 from offload_shared.store.database import Database
+from offload_worker.checkpoints import Checkpoints, StateRefused
 from offload_worker.folders import OpenFolder, remove_folder
 from offload_worker.handle import JobRejected
 
 MOST_ARTIFACTS = 100
+#: No artifact has this name.
+STATE = ".state"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}(; ?[\w.+=-]{1,50})?")
@@ -41,6 +44,8 @@ class Workspace:
         self._job = job
         self._database = database
         self._artifacts = artifacts
+        self._checkpoints = Checkpoints(job, database, artifacts)
+        self._states = 0  # fetched
         self._made: dict[str, str] = {}  # media types by name
         self._fetched: set[str] = set()
         self._fetching = threading.Lock()
@@ -70,6 +75,27 @@ class Workspace:
                     self._artifacts.fetch(stored.key, target)
                 self._fetched.add(name)
         return self.folder / "inputs" / name
+
+    @property
+    def state(self) -> Path:
+        """Where a handler writes the state that it wants to save."""
+        return state_file(self.folder)
+
+    def save(self) -> None:
+        """Keep the state that was written; raises `StateRefused`, `ArtifactsUnavailable`, `StoreUnavailable`."""
+        source = self._outputs.read(STATE, lambda: None)
+        if source is None:
+            raise StateRefused("the state was not written")
+        with source:
+            self._checkpoints.save(source)
+
+    def saved(self) -> Path | None:
+        """Fetch what an attempt of the job has saved last, and return where it lies; None when there is nothing."""
+        self._states += 1
+        name = f"{STATE}-{self._states}"
+        with self._inputs.create(name) as target:
+            there = self._checkpoints.fetch(target)
+        return self.folder / "inputs" / name if there else None
 
     def artifact(self, name: str, media_type: str) -> Path:
         """Name an artifact and return where to write it; raises `ArtifactRefused`."""
@@ -115,6 +141,11 @@ class Workspace:
         """Let go of the folder."""
         self._inputs.close()
         self._outputs.close()
+
+
+def state_file(folder: Path) -> Path:
+    """Return where a handler whose attempt has this folder writes the state that it wants to save."""
+    return folder / "artifacts" / STATE
 
 
 @contextmanager

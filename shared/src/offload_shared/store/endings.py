@@ -111,7 +111,8 @@ def end_attempts(connection: Connection, endings: Sequence[Ending]) -> list[JobS
     _execute(connection, _TRY_AGAIN, again)
     for each, move, _ in ended:
         succeeded = each.running.attempt if move.state is JobState.SUCCEEDED else None
-        if move.state.final and succeeded != 1:  # the files of an only attempt that succeeds are all named
+        # The files of an only attempt that succeeds are all named, but for the state that it may have saved.
+        if move.state.final and (succeeded != 1 or each.running.checkpoint):
             leftovers.note(connection, [each.running.id], kept=succeeded)
         if move.state.final and each.running.heard:
             deliveries.add_of(connection, [each.running], move.state)
@@ -164,7 +165,7 @@ _MOVE_ON = (
         detail=bindparam("detail"),
     )
 )
-_END = _MOVE_ON.values(finished_now())
+_END = _MOVE_ON.values(checkpoint=None, **finished_now())
 _LATER = clock(bindparam("delay_seconds", type_=Float))
 _TRY_AGAIN = _MOVE_ON.values(run_at=_LATER, publish_after=_LATER, dispatches=0)
 

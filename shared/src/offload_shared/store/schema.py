@@ -72,6 +72,7 @@ job = Table(
     Column("flow_id", String(32)),
     Column("step", String(64)),  # its name in the flow
     Column("waits_for", Integer),  # so many jobs of the flow that have not ended, or whose end is not heard of yet
+    Column("checkpoint", Text),  # JSON: the file that has the state its attempts have saved last
     Column("if_failed", String(8)),  # what becomes of it when one of them has not succeeded
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="leased_while_running"),

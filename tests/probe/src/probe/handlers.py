@@ -348,6 +348,18 @@ def _progress(payload: Probe, job: JobHandle) -> None:
 #: What a job left in the memory of its process.
 HOARD: list[bytearray] = []
 
+
+def _count(payload: Probe, job: JobHandle) -> str:
+    """Count to ten and save each number; the first attempt hangs at nine."""
+    first = int(job.saved() or b"0")
+    for number in range(first + 1, 11):
+        job.save(str(number).encode())
+        if (number, job.attempt) == (9, 1):
+            job.progress(90, str(os.getpid()))
+            time.sleep(100_000)
+    return f"from {first}"
+
+
 ACTIONS = {
     "return": lambda payload, job: None,
     "raise": _raise,
@@ -378,6 +390,7 @@ ACTIONS = {
     "large-result": _large_result,
     "broken-frame": _broken_frame,
     "artifact": _artifact,
+    "count": _count,
     "read-file": _read_file,
     "read-artifact": _read_artifact,
     "surroundings": _surroundings,

@@ -51,6 +51,7 @@ Action = Literal[
     "raise-unprintable",
     "close-connection",
     "progress",
+    "count",
 ]
 
 

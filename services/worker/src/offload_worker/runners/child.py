@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from offload_worker.output import LINE_FORMAT
 from offload_worker.runners import call, frames
 from offload_worker.runners.pristine import Pristine
 from offload_worker.runners.runner import clean_progress
+from offload_worker.workspace import state_file
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -36,6 +37,9 @@ REPORT_SECONDS = 0.1
 MAPPED_ALLOWANCE_MB = 1024
 
 
+Answer = TypeVar("Answer")
+
+
 class ChildHandle:
     """The `JobHandle` inside a child: asks its worker for whatever lies outside."""
 
@@ -43,6 +47,7 @@ class ChildHandle:
         self.id = run.id
         self.attempt = run.attempt
         self._connection = connection
+        self._state = state_file(Path(run.folder))
         self._reported = 0.0
 
     def progress(self, percent: float, message: str = "") -> None:
@@ -72,11 +77,24 @@ class ChildHandle:
         """Name an artifact and return where to write it."""
         return self._ask(frames.ArtifactNamed(name, media_type))
 
-    def _ask(self, frame: frames.FileWanted | frames.ArtifactWanted | frames.ArtifactNamed) -> Path:
+    def save(self, state: bytes) -> None:
+        """Keep what the next attempt can go on from."""
+        self._state.write_bytes(state)
+        self._answer(frames.StateWritten(), frames.Saved)
+
+    def saved(self) -> bytes | None:
+        """Return what an attempt of this job has saved last."""
+        path = self._answer(frames.StateWanted(), frames.StateAt).path
+        return None if path is None else Path(path).read_bytes()
+
+    def _ask(self, frame: frames.Asked) -> Path:
+        return Path(self._answer(frame, frames.FileAt).path)
+
+    def _answer(self, frame: frames.Asked, kind: type[Answer]) -> Answer:
         frames.send(self._connection, frame)
         match frames.receive_to_child(self._connection):
-            case frames.FileAt(path):
-                return Path(path)
+            case answer if isinstance(answer, kind):
+                return answer
             case frames.Refused(detail, rejected=True):
                 raise JobRejected(detail)
             case frames.Refused(detail):

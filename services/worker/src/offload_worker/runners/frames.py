@@ -34,6 +34,16 @@ class FileAt(msgspec.Struct, tag=True):
     path: str
 
 
+class StateAt(msgspec.Struct, tag=True):
+    """To the child: what was saved last lies at this path; None when there is nothing."""
+
+    path: str | None
+
+
+class Saved(msgspec.Struct, tag=True):
+    """To the child: the state that it has written is kept."""
+
+
 class Refused(msgspec.Struct, tag=True):
     """To the child: what it asked for is not to be had."""
 
@@ -72,6 +82,14 @@ class ArtifactNamed(msgspec.Struct, tag=True):
     media_type: str
 
 
+class StateWanted(msgspec.Struct, tag=True):
+    """From the child: fetch what was saved last."""
+
+
+class StateWritten(msgspec.Struct, tag=True):
+    """From the child: keep the state that lies in its folder."""
+
+
 class Returned(msgspec.Struct, tag=True):
     """From the child: the handler returned."""
 
@@ -94,8 +112,9 @@ class Raised(msgspec.Struct, tag=True):
     fit: bool
 
 
-ToChild = Run | FileAt | Refused
-FromChild = Ready | Report | FileWanted | ArtifactWanted | ArtifactNamed | Returned | Raised
+ToChild = Run | FileAt | StateAt | Saved | Refused
+Asked = FileWanted | ArtifactWanted | ArtifactNamed | StateWanted | StateWritten
+FromChild = Ready | Report | Asked | Returned | Raised
 
 _to_child = msgspec.json.Decoder(ToChild)
 _from_child = msgspec.json.Decoder(FromChild)

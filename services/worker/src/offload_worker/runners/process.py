@@ -2,9 +2,6 @@
 
 import logging
 import signal
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 from offload_shared import failpoints
 from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
@@ -12,6 +9,7 @@ from offload_shared.failpoints import Point
 from offload_shared.job import Failed, Failure, Succeeded, Usage
 from offload_shared.tasks.task import Task
 from offload_worker import container
+from offload_worker.checkpoints import StateRefused
 from offload_worker.handle import JobRejected
 from offload_worker.runners import call, family, frames
 from offload_worker.runners.children import Child, ChildGone
@@ -75,12 +73,10 @@ class ProcessRunner:
             match child.receive():
                 case frames.Report(percent, message):
                     attempt.report(clean_progress(percent, message))
-                case frames.FileWanted(file_id):
-                    child.send(_answer(partial(workspace.file, file_id)))
-                case frames.ArtifactWanted(job_id, name):
-                    child.send(_answer(partial(workspace.artifact_of, job_id, name)))
-                case frames.ArtifactNamed(name, media_type):
-                    child.send(_answer(partial(workspace.artifact, name, media_type)))
+                case frames.FileWanted() | frames.ArtifactWanted() | frames.ArtifactNamed() as asked:
+                    child.send(_answered(asked, workspace))
+                case frames.StateWritten() | frames.StateWanted() as asked:
+                    child.send(_answered(asked, workspace))
                 case frames.Returned() | frames.Raised() as end:
                     failpoints.reached(Point.RETURNED)
                     if (end.id, end.attempt) != attempt.lease:
@@ -96,12 +92,28 @@ class ProcessRunner:
         self._nursery.close()
 
 
-def _answer(path: Callable[[], Path]) -> frames.FileAt | frames.Refused:
+def _answer(asked: frames.Asked, workspace: Workspace) -> frames.ToChild:
+    match asked:
+        case frames.FileWanted(file_id):
+            return frames.FileAt(str(workspace.file(file_id)))
+        case frames.ArtifactWanted(job_id, name):
+            return frames.FileAt(str(workspace.artifact_of(job_id, name)))
+        case frames.ArtifactNamed(name, media_type):
+            return frames.FileAt(str(workspace.artifact(name, media_type)))
+        case frames.StateWritten():
+            workspace.save()
+            return frames.Saved()
+        case frames.StateWanted():
+            path = workspace.saved()
+            return frames.StateAt(str(path) if path else None)
+
+
+def _answered(asked: frames.Asked, workspace: Workspace) -> frames.ToChild:
     try:
-        return frames.FileAt(str(path()))
+        return _answer(asked, workspace)
     except JobRejected as refused:
         return frames.Refused(str(refused), rejected=True)
-    except (ArtifactRefused, ArtifactsUnavailable, StoreUnavailable) as error:
+    except (ArtifactRefused, StateRefused, ArtifactsUnavailable, StoreUnavailable) as error:
         return frames.Refused(str(error), rejected=False)
 
 

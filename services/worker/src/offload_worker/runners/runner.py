@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from offload_shared.errors import ArtifactsUnavailable, StoreUnavailable
 from offload_shared.job import Outcome, Progress, Succeeded, Usage
+from offload_worker.checkpoints import StateRefused
 from offload_worker.handle import JobStopped
 from offload_worker.runners import call
 from offload_worker.running import RunningAttempt, Stop
@@ -41,10 +43,24 @@ class WorkspaceHandle:
         self.id = attempt.job.id
         self.attempt = attempt.job.attempt
         self._attempt = attempt
+        self._workspace = workspace
         self.log = attempt.output.line
         self.file = workspace.file
         self.artifact_of = workspace.artifact_of
         self.artifact = workspace.artifact
+
+    def save(self, state: bytes) -> None:
+        """Keep what the next attempt can go on from."""
+        self._workspace.state.write_bytes(state)
+        try:
+            self._workspace.save()
+        except (StateRefused, ArtifactsUnavailable, StoreUnavailable) as error:
+            raise OSError(str(error)) from error
+
+    def saved(self) -> bytes | None:
+        """Return what an attempt of this job has saved last."""
+        path = self._workspace.saved()
+        return path.read_bytes() if path else None
 
     def progress(self, percent: float, message: str = "") -> None:
         """Tell the client how far the job is."""
