@@ -350,13 +350,13 @@ HOARD: list[bytearray] = []
 
 
 def _count(payload: Probe, job: JobHandle) -> str:
-    """Count to ten and save each number; the first attempt hangs at nine."""
+    """Count to ten and save each number; the first attempt stays at nine for as long as asked."""
     first = int(job.saved() or b"0")
     for number in range(first + 1, 11):
         job.save(str(number).encode())
         if (number, job.attempt) == (9, 1):
             job.progress(90, str(os.getpid()))
-            time.sleep(100_000)
+            time.sleep(payload.seconds)
     return f"from {first}"
 
 
