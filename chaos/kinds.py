@@ -32,6 +32,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_after: tuple[float, float] | None = None  # seconds, at random between these two
     own_losses: int = 0  # attempts that end by the job's own doing
 
+    @property
+    def takes_process(self) -> bool:
+        """Whether it runs in a process, of which there are few."""
+        return self.task == "probe"
+
 
 def _lasting(action: str, shortest: float, longest: float) -> Payload:
     # Mostly near the shortest: as in real loads, a few take much of the time.

@@ -81,6 +81,8 @@ def timings(evidence: Evidence) -> Timings:
 def _targets(evidence: Evidence) -> Targets:
     faults = evidence.history.faults
     without_broker = _submits_under(evidence, "broker")
+    # A job in a process may wait for those before it, however soon a worker is told of it again.
+    unhindered = {case.row.id for case in evidence.cases if case.row and not case.kind.takes_process}
     return Targets(
         without_broker=len(without_broker),
         without_broker_accepted=sum(call.status == ACCEPTED for call in without_broker),
@@ -96,7 +98,11 @@ def _targets(evidence: Evidence) -> Targets:
             if fault.name == "kill worker" and _stays_alone(evidence, fault)
             for each in _next_starts(evidence, fault, fault.orphans)
         ),
-        lost_messages=spread(each for fault in faults for each in _next_starts(evidence, fault, _fresh(fault))),
+        lost_messages=spread(
+            each
+            for fault in faults
+            for each in _next_starts(evidence, fault, [new for new in _fresh(fault) if new[0] in unhindered])
+        ),
         # From a job's end, the healing of what hid it, or the first time the client asked, until it knew.
         told=spread(late for case in evidence.cases for late in _told_late(evidence, case)),
     )
