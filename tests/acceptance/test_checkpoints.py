@@ -1,10 +1,14 @@
 """What an attempt has saved is what the next one goes on from, whatever was killed."""
 
+import csv
+import io
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_digits
 
 from tests.acceptance.conftest import EMBEDDED_AND_WHOLE
 from tests.acceptance.stack import Stack, until
@@ -42,3 +46,34 @@ def test_a_thread_saves_as_a_process_does_and_nothing_is_left_of_an_only_attempt
 
     assert "from 0" == stack.result(job_id)["note"]
     until(lambda: not files_of(stack, job_id), "the end of what was saved")
+
+
+def test_a_search_for_a_model_killed_near_its_end_goes_on_from_there(stack: Stack) -> None:
+    stack.start_api()
+    worker = stack.start_worker("--queue", "cpu", "--slots", "1")
+    digits = load_digits()
+    table = io.StringIO()
+    rows = [[*pixels.astype(int), digit] for pixels, digit in zip(digits.data, digits.target, strict=True)]
+    csv.writer(table).writerows([[*digits.feature_names, "digit"], *rows])
+    forests = {"name": "random-forest", "trees": [40], "max_depth": list(range(5, 17))}
+    payload = {
+        "file_id": stack.upload(table.getvalue().encode()),
+        "target": "digit",
+        "search": {"over": [forests], "folds": 3},
+    }
+    job_id = stack.submit("train-model", payload)
+
+    def is_near_its_end() -> bool:
+        progress = stack.job(job_id)["progress"]
+        return bool(progress) and "candidate 12 of 12" in progress["message"]
+
+    until(is_near_its_end, "the last candidate")
+    worker.kill()
+    stack.start_worker("--queue", "cpu", "--slots", "1")
+
+    result = stack.result(job_id)
+    assert ["lost", "succeeded"] == stack.outcomes(job_id)
+    assert 12 == len(result["search"]["candidates"])
+    [earlier] = re.findall(r"Going on behind (\d+) candidates", stack.output(job_id, attempt=2))
+    assert int(earlier) >= 8
+    until(lambda: len(files_of(stack, job_id)) == 2, "the model and the plot alone")

@@ -8,13 +8,8 @@ import pytest
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from offload_shared.tasks.train_model import (
-    ClassificationScores,
-    Kind,
-    RandomForest,
-    RegressionScores,
-    TrainModelResult,
-)
+from offload_shared.tasks.estimators import RandomForest
+from offload_shared.tasks.train_model import ClassificationScores, Kind, RegressionScores, TrainModelResult
 from offload_worker.handlers.training.fitting import fit
 from offload_worker.handlers.training.models import Problem
 from tests.unit.train_model_tables import FEW_TREES, bundled, mixed, small, train, usual

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from offload_shared.tasks.train_model import GradientBoosting, Importance, Kind
+from offload_shared.tasks.estimators import GradientBoosting
+from offload_shared.tasks.train_model import Importance, Kind
 from offload_worker.handlers.training.fitting import fit
 from offload_worker.handlers.training.importances import weigh_columns
 from offload_worker.handlers.training.models import Problem

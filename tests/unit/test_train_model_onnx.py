@@ -8,7 +8,7 @@ import onnx
 import pytest
 from sklearn.datasets import load_digits
 
-from offload_shared.tasks.train_model import AnyEstimator
+from offload_shared.tasks.estimators import AnyEstimator
 from offload_worker.handlers.training.dataset import Dataset
 from offload_worker.handlers.training.export import to_onnx
 from offload_worker.handlers.training.export_check import ModelMismatch, check_export, open_session

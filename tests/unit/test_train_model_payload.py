@@ -3,8 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from offload_shared.tasks.estimators import RandomForest
 from offload_shared.tasks.task import RunsIn
-from offload_shared.tasks.train_model import TRAIN_MODEL, RandomForest
+from offload_shared.tasks.train_model import TRAIN_MODEL
 from tests.unit.train_model_tables import payload
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from offload_shared.tasks.estimators import AnyEstimator, AnyGrid, RandomForest
 from offload_shared.tasks.task import FileId, Payload, Result, RunsIn, Task
 
 ColumnName = Annotated[
@@ -28,66 +29,27 @@ class Kind(StrEnum):
     REGRESSION = "regression"  # a number
 
 
-class Estimator(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="name"):
-    """The base of every estimator; the names of the parameters are scikit-learn's, where it has them."""
-
-
-Balanced = Annotated[bool, Meta(description="Let a row of a rare class weigh more; for classification alone.")]
-RowsPerLeaf = Annotated[int, Meta(ge=1, le=100_000, description="The fewest training rows a leaf may hold.")]
-Depth = Annotated[int, Meta(ge=1, le=100, description="Null lets the trees grow until their leaves are pure.")]
-ShareOfColumns = Annotated[float, Meta(gt=0, le=1, description="A split may choose from this share of the columns.")]
-
-
-class Linear(Estimator, frozen=True, kw_only=True, tag="linear"):
-    """Logistic regression for classes, ridge regression for numbers, on standardized columns."""
-
-    regularization: Annotated[float, Meta(ge=1e-6, le=1e6, description="Higher keeps the weights smaller.")] = 1.0
-    max_iterations: Annotated[int, Meta(ge=10, le=100_000, description="Of logistic regression's solver.")] = 1000
-    balanced: Balanced = False
-
-
-class Forest(Estimator, frozen=True, kw_only=True):
-    """What both kinds of forest have in common."""
-
-    trees: Annotated[int, Meta(ge=1, le=5000, description="How many trees to grow.")] = 300
-    max_depth: Depth | None = None
-    max_features: ShareOfColumns | None = None  # null: the square root of their number for classes, all for numbers
-    min_samples_leaf: RowsPerLeaf = 1
-    balanced: Balanced = False
-
-
-class RandomForest(Forest, frozen=True, kw_only=True, tag="random-forest"):
-    """Many deep trees, each grown on a random draw of the rows."""
-
-
-class ExtraTrees(Forest, frozen=True, kw_only=True, tag="extra-trees"):
-    """Many deep trees with random splits: quicker to grow than a random forest, and larger."""
-
-
-class GradientBoosting(Estimator, frozen=True, kw_only=True, tag="gradient-boosting"):
-    """Shallow trees, each correcting those before it; with more than two classes, one tree a class and round."""
-
-    trees: Annotated[int, Meta(ge=1, le=10_000, description="How many rounds of boosting.")] = 200
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
-    max_depth: Annotated[int, Meta(ge=1, le=16)] = 3
-    subsample: Annotated[float, Meta(gt=0, le=1, description="Share of the rows a tree is grown on.")] = 1.0
-    min_samples_leaf: RowsPerLeaf = 1
-    balanced: Balanced = False
-
-
-class NearestNeighbours(Estimator, frozen=True, kw_only=True, tag="nearest-neighbours"):
-    """The vote, or the mean, of the training rows nearest to a row, on standardized columns."""
-
-    neighbours: Annotated[int, Meta(ge=1, le=1000)] = 5
-
-
-AnyEstimator = Linear | RandomForest | ExtraTrees | GradientBoosting | NearestNeighbours
-
-
 Folds = Annotated[int, Meta(ge=2, le=20, description="Also cross-validate, on the training rows, in so many parts.")]
 #: Every sign of Latin-1 but the quotation mark. One by one: `\w` is one thing to Python and another to JSON Schema.
 _SIGNS = r"[\t !#-/:-@\[-^`{-~\u00a1-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7]"
 Delimiter = Annotated[str, Meta(pattern=f"^{_SIGNS}$", description="Found out when left out.")]
+
+
+Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "roc_auc", "r2", "mae", "rmse"]
+
+
+class Search(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models to compare by cross-validation on the training rows; the best is trained on all of them, and tested."""
+
+    over: Annotated[
+        tuple[AnyGrid, ...],
+        Meta(min_length=1, max_length=20, description="Estimators, each parameter with the values to try."),
+    ]
+    folds: Annotated[int, Meta(ge=2, le=20, description="Each candidate is trained so many times.")] = 5
+    most: Annotated[int, Meta(ge=1, le=500, description="Of more combinations, so many are drawn at random.")] = 50
+    by: Annotated[
+        Metric | None, Meta(description="The score that decides; left out, accuracy for classes and R2 for numbers.")
+    ] = None
 
 
 class TrainModel(Payload, frozen=True, kw_only=True):
@@ -97,6 +59,7 @@ class TrainModel(Payload, frozen=True, kw_only=True):
     target: Annotated[str, Meta(min_length=1, max_length=256, description="The column to predict.")]
     kind: Annotated[Kind | None, Meta(description="Found out from the target when left out.")] = None
     estimator: AnyEstimator = RandomForest()
+    search: Annotated[Search | None, Meta(description="Find the estimator among these; takes the place of it.")] = None
     features: Annotated[ColumnNames | None, Meta(description="Learn from these columns alone.")] = None
     ignore: Annotated[ColumnNames, Meta(description="Columns not to learn from.")] = ()
     categorical: Annotated[ColumnNames, Meta(description="Columns whose numbers are names, as postcodes are.")] = ()
@@ -115,6 +78,8 @@ class TrainModel(Payload, frozen=True, kw_only=True):
             raise ValueError("the target is neither a feature, nor a column to ignore, nor listed as categorical")
         if self.cross_validation_repeats > 1 and self.cross_validation_folds is None:
             raise ValueError("`cross_validation_repeats` needs `cross_validation_folds`")
+        if self.search is not None and self.cross_validation_folds is not None:
+            raise ValueError("`search` cross-validates each candidate; leave out `cross_validation_folds`")
         if self.kind == Kind.REGRESSION and getattr(self.estimator, "balanced", False):
             raise ValueError("`balanced` weighs classes, and regression has none")
 
@@ -154,6 +119,25 @@ class CrossValidation(Struct, frozen=True, kw_only=True):
     repeats: int
     mean: Scores
     std: Scores  # standard deviation over all folds of all repeats
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One of the models that were compared: its scores over the folds, or why it could not be trained."""
+
+    estimator: AnyEstimator
+    mean: Scores | None
+    std: Scores | None  # standard deviation over the folds
+    refused: str | None
+    seconds: float
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """The models that were compared, the best first."""
+
+    by: Metric
+    folds: int
+    combinations: int  # there are, of which the candidates may be a draw
+    candidates: tuple[Candidate, ...]
 
 
 class ClassReport(Struct, frozen=True, kw_only=True):
@@ -226,7 +210,7 @@ class TrainModelResult(Result, frozen=True, kw_only=True):
     estimator: AnyEstimator
     scores: Scores  # on the test rows
     baseline: Baseline
-    cross_validation: CrossValidation | None
+    cross_validation: CrossValidation | None  # after a search: of the estimator that it found
     classes: tuple[ClassReport, ...] | None
     confusion_matrix: ConfusionMatrix | None
     importances: Importances
@@ -242,6 +226,7 @@ class TrainModelResult(Result, frozen=True, kw_only=True):
     model_checked_rows: int  # test rows on which the ONNX model and scikit-learn's were compared
     model_largest_difference: float | None  # between the two: of a probability, or of a number in the target's unit
     duration_seconds: float
+    search: SearchResult | None = None
 
 
 TRAIN_MODEL = Task(

@@ -5,12 +5,13 @@ import warnings
 
 from msgspec import structs
 
-from offload_shared.tasks.train_model import CrossValidation, TrainModel, TrainModelResult
+from offload_shared.tasks.train_model import CrossValidation, SearchResult, TrainModel, TrainModelResult
 from offload_worker.handle import JobHandle
 from offload_worker.handlers.training.dataset import Dataset, read_dataset
 from offload_worker.handlers.training.export import to_onnx
 from offload_worker.handlers.training.export_check import Agreement, check_export
 from offload_worker.handlers.training.fitting import fit
+from offload_worker.handlers.training.grid import combinations
 from offload_worker.handlers.training.importances import weigh_columns
 from offload_worker.handlers.training.models import Model, Problem, state_problem
 from offload_worker.handlers.training.parts import Parts, encode_parts
@@ -18,7 +19,8 @@ from offload_worker.handlers.training.plot import draw
 from offload_worker.handlers.training.progress import Progress
 from offload_worker.handlers.training.report import MODEL_ARTIFACT, PLOT_ARTIFACT, Tested, headline, write_result
 from offload_worker.handlers.training.scores import Predictions, baseline, predict, score
-from offload_worker.handlers.training.split import split_rows
+from offload_worker.handlers.training.search import notes_of, search_models, validation_of
+from offload_worker.handlers.training.split import Split, split_rows
 from offload_worker.handlers.training.validation import check_folds, cross_validate
 
 ONNX_TYPE = "application/octet-stream"  # no media type is registered for ONNX
@@ -44,9 +46,13 @@ def train_model(payload: TrainModel, job: JobHandle) -> TrainModelResult:
 def _train(payload: TrainModel, job: JobHandle, progress: Progress) -> TrainModelResult:
     progress.stage(0, 0, "Fetching the table")
     data = read_dataset(job.file(payload.file_id), payload, progress)
+    split = split_rows(data.target, payload.test_share, payload.seed)
+    found = _search(payload, data, split, job, progress)
+    if found is not None:
+        payload = structs.replace(payload, estimator=found.candidates[0].estimator)
     problem = state_problem(payload, data.target)
-    parts = encode_parts(problem, data, split_rows(data.target, payload.test_share, payload.seed))
-    validation = _validate(payload, problem, data, parts, progress)
+    parts = encode_parts(problem, data, split)
+    validation = validation_of(found) if found else _validate(payload, problem, data, parts, progress)
     fitting = progress.stage(_fit_start(payload), FIT_END, "Training")
     model = fit(problem, parts.train.matrix, parts.train.values, fitting)
     tested = _test(model, parts, progress)
@@ -56,11 +62,25 @@ def _train(payload: TrainModel, job: JobHandle, progress: Progress) -> TrainMode
     draw(plot, headline(payload, tested), tested.predictions, data.target.classes, tested.importances)
     result = write_result(payload, data, parts, model=model, tested=tested, validation=validation, agreement=agreement)
     progress.stage(100, 100, "Done")
-    return result
+    return structs.replace(result, search=found, notes=(*result.notes, *notes_of(found))) if found else result
+
+
+def _search(
+    payload: TrainModel, data: Dataset, split: Split, job: JobHandle, progress: Progress
+) -> SearchResult | None:
+    if payload.search is None:
+        return None
+    columns = [column.at(split.train) for column in data.columns]
+    values = data.target.values[split.train]
+    report = progress.stage(FIT_START, _fit_start(payload), "Comparing models")
+    return search_models(payload, payload.search, data, columns=columns, values=values, job=job, report=report)
 
 
 def _fit_start(payload: TrainModel) -> float:
-    fits = (payload.cross_validation_folds or 0) * payload.cross_validation_repeats
+    if payload.search is not None:
+        fits = payload.search.folds * min(combinations(payload.search), payload.search.most)
+    else:
+        fits = (payload.cross_validation_folds or 0) * payload.cross_validation_repeats
     return FIT_START + (FIT_END - FIT_START) * fits / (fits + 1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from offload_shared.tasks.train_model import NearestNeighbours
+from offload_shared.tasks.estimators import NearestNeighbours
 from offload_worker.handlers.training.encoder import Matrix
 from offload_worker.handlers.training.models import Model
 from offload_worker.handlers.training.parts import Part

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from offload_shared.tasks.train_model import GradientBoosting, Linear, NearestNeighbours
+from offload_shared.tasks.estimators import GradientBoosting, Linear, NearestNeighbours
 from offload_worker.handlers.training.export_trees import WeighedTree, add_trees
 from offload_worker.handlers.training.graph import Graph
 from offload_worker.handlers.training.models import Model

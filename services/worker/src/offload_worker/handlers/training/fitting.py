@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.utils.class_weight import compute_sample_weight
 
-from offload_shared.tasks.train_model import (
+from offload_shared.tasks.estimators import (
     ExtraTrees,
     Forest,
     GradientBoosting,

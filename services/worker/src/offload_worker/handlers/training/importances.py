@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, r2_score
 
-from offload_shared.tasks.train_model import Importance, Importances, Linear, NearestNeighbours
+from offload_shared.tasks.estimators import Linear, NearestNeighbours
+from offload_shared.tasks.train_model import Importance, Importances
 from offload_worker.handlers.training.encoder import Matrix
 from offload_worker.handlers.training.models import Model
 from offload_worker.handlers.training.parts import Parts

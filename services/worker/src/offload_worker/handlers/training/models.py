@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from offload_shared.tasks.train_model import AnyEstimator, Kind, Linear, NearestNeighbours, TrainModel
+from offload_shared.tasks.estimators import AnyEstimator, Linear, NearestNeighbours
+from offload_shared.tasks.train_model import Kind, TrainModel
 from offload_worker.handle import JobRejected
 from offload_worker.handlers.tables.wording import quoted
 from offload_worker.handlers.training.encoder import Matrix
