@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-$(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml tests/probe/pyproject.toml
+$(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml services/api/pyproject.toml services/worker/pyproject.toml testing/pyproject.toml tests/probe/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Offload needs Python 3.11 or newer; name one: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@echo "Setting up $(VENV) ..."
@@ -21,7 +21,7 @@ $(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml service
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt requirements/uv.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation \
-	  -e shared -e services/api -e services/worker -e tests/probe
+	  -e shared -e services/api -e services/worker -e testing -e tests/probe
 	@touch $@
 
 setdemo-flow: $(READY) ## Train, then predict and render a report side by side, then mail both: one flow; BROKER and STORE as for demo

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from offload_shared.tasks.fetch_urls import FetchedRow, FetchUrls, FetchUrlsResult
+from offload_testing.job import FakeJob
 from offload_worker.handlers.fetch_urls import fetch_urls
 from offload_worker.handlers.fetching import fetcher
-from tests.unit.fake_job import FakeJob
 from tests.web import Web, serving
 
 

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
 
 from offload_shared.tasks.predict import Predict, PredictResult
+from offload_testing.job import FakeJob
 from offload_worker.handle import JobRejected
 from offload_worker.handlers import predict as handler
 from offload_worker.handlers.prediction.model import ModelCache
-from tests.unit.fake_job import FakeJob
 from tests.unit.train_model_tables import bundled, mixed, train, write_csv
 
 MODEL, DATA = "a" * 32, "b" * 32

@@ -13,10 +13,10 @@ from PIL import Image
 from pypdf import PdfReader
 
 from offload_shared.tasks.render_report import RenderReport, RenderReportResult
+from offload_testing.job import FakeJob
 from offload_worker.handle import JobRejected
 from offload_worker.handlers.render_report import render_report
 from offload_worker.handlers.reporting import project
-from tests.unit.fake_job import FakeJob
 from tests.unit.train_model_tables import FEW_TREES, bundled, mixed, small, train
 
 TEMPLATE, FILE = "a" * 32, "b" * 32

@@ -19,12 +19,12 @@ from cryptography.x509.oid import NameOID
 from offload_shared.errors import SettingsInvalid
 from offload_shared.settings import load
 from offload_shared.tasks.send_email import SendEmail, SendEmailResult
+from offload_testing.job import FakeJob
 from offload_worker.handle import JobRejected
 from offload_worker.handlers.mailing.server import MailDeferred
 from offload_worker.handlers.send_email import send_email
 from offload_worker.settings import WorkerSettings
 from tests.mail import Mailbox, receiving
-from tests.unit.fake_job import FakeJob
 
 FILE = "a" * 32
 USUAL = {"to": ["ada@example.org"], "subject": "Hello", "text": "Dear Ada"}

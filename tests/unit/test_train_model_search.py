@@ -8,12 +8,12 @@ import pytest
 
 from offload_shared.tasks.estimators import Linear, NearestNeighbours, RandomForest
 from offload_shared.tasks.train_model import Candidate, CrossValidation, Search, SearchResult, TrainModelResult
+from offload_testing.job import FakeJob
 from offload_worker.handle import JobRejected
 from offload_worker.handlers.train_model import train_model
 from offload_worker.handlers.training import search as searching
 from offload_worker.handlers.training.grid import candidates, combinations
 from offload_worker.handlers.training.pace import Pace, in_words
-from tests.unit.fake_job import FakeJob
 from tests.unit.train_model_tables import FILE_ID, bundled, payload, train
 
 LINEAR = {"name": "linear", "regularization": [0.01, 1, 100]}

@@ -11,10 +11,10 @@ import msgspec
 from sklearn import datasets
 
 from offload_shared.tasks.train_model import TrainModel, TrainModelResult
+from offload_testing.job import FakeJob
 from offload_worker.handlers.train_model import train_model
 from offload_worker.handlers.training.dataset import Dataset, read_dataset
 from offload_worker.handlers.training.progress import Progress
-from tests.unit.fake_job import FakeJob
 
 FILE_ID = "f" * 32
 
