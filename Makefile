@@ -24,10 +24,7 @@ $(READY): requirements/uv.txt requirements/dev.txt shared/pyproject.toml service
 	  -e shared -e services/api -e services/worker -e testing -e tests/probe
 	@touch $@
 
-setdemo-flow: $(READY) ## Train, then predict and render a report side by side, then mail both: one flow; BROKER and STORE as for demo
-	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.flow
-
-up: $(READY) ## Make the virtual environment
+setup: $(READY) ## Make the virtual environment
 
 SCHEMAS := shared/schemas --of offload_shared
 
@@ -54,6 +51,9 @@ test-servers: $(READY) ## Run the tests that need servers
 
 demo: $(READY) ## Train a model in a worker while the API stays free; BROKER=amqp://... STORE=postgresql+psycopg://... URL=http://...
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo $(if $(URL),--url $(URL))
+
+demo-flow: $(READY) ## Train, then predict and report side by side, then mail both: one flow; BROKER and STORE as for demo
+	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.flow
 
 up: $(READY) ## Start the API and a worker, print the address, and stay until Ctrl-C; BROKER and STORE as for demo, OFFLOAD_PORT=8000
 	@OFFLOAD_BROKER_URL="$(BROKER)" OFFLOAD_STORE_URL="$(STORE)" $(BIN)/python -m demo.up

@@ -1,4 +1,4 @@
-"""A team's own package: installed beside the services as its README says, its own tests run with what we ship for them."""
+"""A team's own package: installed as its README says, its own tests run with what we ship for them."""
 
 import os
 import shutil
