@@ -33,6 +33,16 @@ print(*[name for name, spec in found.items() if spec and spec.origin.startswith(
 """
 
 
+EXAMPLE = ROOT / "examples" / "acme-tasks"
+
+#: Prints which tasks of the example are known, and whether what they run is there.
+KNOWS = """
+import importlib.util
+from offload_shared.tasks import registry
+print(*sorted(name for name in registry() if name.startswith("acme-")), importlib.util.find_spec("PIL") is not None)
+"""
+
+
 @dataclass(frozen=True)
 class Stack:
     """The services of compose.yaml under a project name of their own, so that nothing of anybody else's is touched."""
@@ -251,3 +261,20 @@ def test_everything_of_ours_ends_in_order_when_told_to(stack: Stack) -> None:
 
     assert within(10, lambda: len(ends()) == len(expected)), ends()
     assert expected == ends()
+
+
+@pytest.mark.parametrize(("target", "service", "runs"), [("api", "api", False), ("worker", "worker-cpu", True)])
+def test_a_teams_image_is_made_on_top_of_ours_and_knows_its_tasks(
+    stack: Stack, target: str, service: str, runs: bool
+) -> None:
+    tag = f"{stack.project}-acme-{target}"
+    base = f"{target.upper()}={stack.project}-{service}"
+    build = ["docker", "build", "--target", target, "--build-arg", base, "--tag", tag, str(EXAMPLE)]
+    done = subprocess.run(build, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    try:
+        said = docker("run", "--rm", "--entrypoint", "python3", tag, "-c", KNOWS)
+    finally:
+        docker("rmi", "--force", tag)
+
+    assert f"acme-tell-chat acme-thumbnails {runs}" == said.strip()
