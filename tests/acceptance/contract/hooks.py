@@ -65,6 +65,15 @@ def _part_of_no_sound_job(pointer: str, detail: str) -> bool:
     return pointer == "/job" or pointer.startswith("/job/")
 
 
+def _jobs_that_do_not_fit_together(pointer: str, detail: str) -> bool:
+    # Which jobs follow which; and a payload is held to its task's own schema, which it may leave for a result.
+    return (
+        (pointer == "/jobs" and detail.startswith("each of these waits"))
+        or "/after/" in pointer
+        or (pointer.startswith("/jobs/") and "/payload" in pointer)
+    )
+
+
 def _url_that_leads_nowhere(pointer: str, detail: str) -> bool:
     # Into the operator's own network, to no port that there is.
     return pointer == "/url"
@@ -73,7 +82,7 @@ def _url_that_leads_nowhere(pointer: str, detail: str) -> bool:
 OF_EVERY_OPERATION = (_gone_meanwhile,)
 
 MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool], ...]] = {
-    **dict.fromkeys(("submitJob", "submitBatch", "retryJob", "addSchedule"), (_key_of_another_body,)),
+    **dict.fromkeys(("submitJob", "submitBatch", "submitFlow", "retryJob", "addSchedule"), (_key_of_another_body,)),
     **dict.fromkeys(("listWebhooks", "headListWebhooks", "listDeliveries", "headListDeliveries"), (_token_of_no_list,)),
     **dict.fromkeys(("listSchedules", "headListSchedules"), (_token_of_no_list,)),
     **dict.fromkeys(("listKeys", "headListKeys", "listAudit", "headListAudit"), (_token_of_no_list,)),
@@ -88,6 +97,7 @@ MAY_REFUSE: dict[str, tuple[Callable[[Case[Any], Response, dict[str, Any]], bool
 #: What each error of a refusal may be about; one refusal may name several.
 MAY_BE_WRONG: dict[str, tuple[Callable[[str, str], bool], ...]] = {
     **dict.fromkeys(("submitJob", "submitBatch"), (_related, _text_at_any_depth)),
+    "submitFlow": (_related, _jobs_that_do_not_fit_together),
     "addSchedule": (_related, _text_at_any_depth, _times_that_never_come),
     "changeSchedule": (_part_of_no_sound_job, _times_that_never_come),
     **dict.fromkeys(("createWebhook", "changeWebhook"), (_url_that_leads_nowhere,)),
