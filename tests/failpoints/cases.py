@@ -62,7 +62,7 @@ def _wait(lane: Lane, job: Submitted) -> None:
 
 
 def _follow(lane: Lane, job: Submitted) -> None:
-    jobs = {"first": {"task": "probe-thread", "payload": {"action": "return"}}, "job": {**job.body, "after": ["first"]}}
+    jobs = {"first": {"task": "probe", "payload": {"action": "return"}}, "job": {**job.body, "after": ["first"]}}
     answer = lane.ask("POST", "/v1/flows", json={"jobs": jobs}, headers={"Idempotency-Key": job.key})
     assert 202 == answer.status_code, answer.text
     job.id = answer.json()["jobs"]["job"]["id"]
