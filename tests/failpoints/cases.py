@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pika
 
 from offload_shared import topology
@@ -33,6 +34,7 @@ class Way:
     body: Callable[[], dict[str, Any]]
     client: Client = Lane.submit
     state: str = "succeeded"
+    again: Callable[[Lane, Submitted], httpx2.Response] = Lane.submit  # the request repeated
 
 
 def _probe(action: str, seconds: float = 0.0, **options: Any) -> Callable[[], dict[str, Any]]:
@@ -61,11 +63,12 @@ def _wait(lane: Lane, job: Submitted) -> None:
     until(known, "a waiting client's answer")
 
 
-def _follow(lane: Lane, job: Submitted) -> None:
+def _follow(lane: Lane, job: Submitted) -> httpx2.Response:
     jobs = {"first": {"task": "probe", "payload": {"action": "return"}}, "job": {**job.body, "after": ["first"]}}
     answer = lane.ask("POST", "/v1/flows", json={"jobs": jobs}, headers={"Idempotency-Key": job.key})
     assert 202 == answer.status_code, answer.text
     job.id = answer.json()["jobs"]["job"]["id"]
+    return answer
 
 
 def _abandon_first(lane: Lane, job: Submitted) -> None:
@@ -101,7 +104,7 @@ RUNNING = Way(_probe("spin", 1.0))
 ARTIFACT = Way(_probe("artifact"))
 CANCELLED = Way(_probe("spin", LONG), _cancel, state="cancelled")
 WAITED = Way(_probe("spin", 1.0), _wait)
-FOLLOWING = Way(_probe("return"), _follow)
+FOLLOWING = Way(_probe("return"), _follow, again=_follow)
 ABANDONED = Way(_probe("return"), _abandon_first)
 EXPIRING = Way(_expiring, state="failed")
 PURGED = Way(lambda: {"task": "echo", "payload": {}}, _purge)

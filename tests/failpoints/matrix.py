@@ -142,5 +142,5 @@ def recover(lane: Lane, fired: Fired) -> None:
             assert len(attempts) == result.json()["attempt"]
     else:
         assert 409 == result.status_code
-    again = lane.submit(job)
+    again = row.way.again(lane, job)
     assert (ended["id"], "true") == (job.id, again.headers["Idempotency-Replayed"])
