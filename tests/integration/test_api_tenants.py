@@ -57,11 +57,13 @@ def owned(api: Api, mine: Headers) -> dict[str, str]:
     uploaded = api.http.post("/v1/files", content=b"secret", headers=mine).json()["id"]
     schedule = {"job": ECHO, "cron": "0 0 1 1 *", "name": "secret"}
     scheduled = api.http.post("/v1/schedules", json=schedule, headers=mine).json()["id"]
+    later = {"jobs": {"only": ECHO}, "delay_seconds": 86_400}
+    flow = api.http.post("/v1/flows", json=later, headers=mine).json()["id"]
     # Nobody has this name: the delivery stays, to be tried again.
     hook = api.http.post("/v1/webhooks", json={"url": "https://hooks.invalid/"}, headers=mine).json()["id"]
     api.succeed(str(submit(api, mine).json()["id"]))
     log = api.http.get(f"/v1/webhooks/{hook}/deliveries", headers=mine).json()["deliveries"]
-    ids = {"job_id": job_id, "file_id": uploaded, "key_id": key.id, "schedule_id": scheduled}
+    ids = {"job_id": job_id, "file_id": uploaded, "key_id": key.id, "schedule_id": scheduled, "flow_id": flow}
     ids |= {"webhook_id": hook, "delivery_id": log[0]["id"]}
     return {**ids, "name": "note.txt"}
 
@@ -124,14 +126,14 @@ def test_a_page_token_is_of_no_use_to_another(api: Api, mine: Headers, theirs: H
     assert 400 == api.http.get("/v1/jobs", params={**query, "page_token": token}, headers=theirs).status_code
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs:batch"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs:batch", "/v1/flows"])
 def test_an_idempotency_key_is_each_tenants_own(api: Api, mine: Headers, theirs: Headers, path: str) -> None:
     key = {"Idempotency-Key": f"same for {path}"}
-    body = {"jobs": [ECHO]} if path.endswith("batch") else ECHO
+    body = {"/v1/jobs": ECHO, "/v1/jobs:batch": {"jobs": [ECHO]}, "/v1/flows": {"jobs": {"only": ECHO}}}[path]
 
     answers = [api.http.post(path, json=body, headers={**by, **key}) for by in (mine, theirs, mine, theirs)]
 
-    ids = [(answer.json().get("jobs") or [answer.json()])[0]["id"] for answer in answers]
+    ids = [(body["jobs"][0] if path.endswith("batch") else body)["id"] for body in (each.json() for each in answers)]
     assert [202] * 4 == [answer.status_code for answer in answers]
     assert ids[:2] == ids[2:]
     assert ids[0] != ids[1]
