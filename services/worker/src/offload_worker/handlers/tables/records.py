@@ -1,7 +1,8 @@
 """The rows of the table, in batches, each of them as wide as the header or refused with its line."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from offload_worker.handle import JobRejected
@@ -47,33 +48,34 @@ class Records:
         width = len(self.names)
         limit = None if self._most_rows is None else min(self._most_rows, MAX_CELLS // width)
         batch, characters, size = Batch([], [], 0), 0, 0
-        records = self._numbered()
-        next(records)
-        for count, (line, row) in enumerate(records):
-            if limit is not None and count == limit:
-                raise JobRejected(f"The table has more than {limit:,} rows of {width:,} columns, the most taken.")
-            batch.lines.append(line)
-            batch.rows.append(row if len(row) == width else _mended(row, width, line))
-            size += sum(map(len, row)) + width
-            if len(batch.rows) == BATCH_ROWS or size > BATCH_CHARACTERS:
-                characters += size
-                yield Batch(batch.lines, batch.rows, characters)
-                batch, size = Batch([], [], 0), 0
+        with closing(self._numbered()) as records:  # at once, also where an exception keeps this frame
+            next(records)
+            for count, (line, row) in enumerate(records):
+                if limit is not None and count == limit:
+                    raise JobRejected(f"The table has more than {limit:,} rows of {width:,} columns, the most taken.")
+                batch.lines.append(line)
+                batch.rows.append(row if len(row) == width else _mended(row, width, line))
+                size += sum(map(len, row)) + width
+                if len(batch.rows) == BATCH_ROWS or size > BATCH_CHARACTERS:
+                    characters += size
+                    yield Batch(batch.lines, batch.rows, characters)
+                    batch, size = Batch([], [], 0), 0
         if batch.rows:
             yield Batch(batch.lines, batch.rows, characters + size)
 
-    def _numbered(self) -> Iterator[tuple[int, list[str]]]:
+    def _numbered(self) -> Generator[tuple[int, list[str]], None, None]:
         """Yield every row that is not blank, the header first, and the line it begins on."""
-        reader = rows(self.source.lines(), self.delimiter, strict=True)
         end, first = 0, True
-        try:
-            for row in reader:
-                begin, end = end + 1, reader.line_num
-                if row and not (first and begin == 1 and EXCEL_HINT.match(self.delimiter.join(row))):
-                    first = False
-                    yield begin, row
-        except csv.Error as error:
-            raise JobRejected(_quoting(error, end + 1)) from None
+        with closing(self.source.lines()) as lines:
+            reader = rows(lines, self.delimiter, strict=True)
+            try:
+                for row in reader:
+                    begin, end = end + 1, reader.line_num
+                    if row and not (first and begin == 1 and EXCEL_HINT.match(self.delimiter.join(row))):
+                        first = False
+                        yield begin, row
+            except csv.Error as error:
+                raise JobRejected(_quoting(error, end + 1)) from None
 
 
 def _names(header: list[str], delimiter: str, fewest: int) -> list[str]:

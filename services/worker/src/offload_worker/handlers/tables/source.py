@@ -1,7 +1,7 @@
 """The uploaded file as text: what it is written in, and its lines, of which there is never more than one in memory."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from re import compile as pattern
@@ -60,7 +60,7 @@ class Source:
         """The encoding, without what is said of a byte order mark."""
         return self.codec.removesuffix("-sig")
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> Generator[str, None, None]:
         """Yield the lines with their ends; raises `JobRejected` at one that is no text or far too long."""
         try:
             for number, line in enumerate(self._lines("strict"), start=1):
