@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
 
@@ -18,7 +18,8 @@ WAIT_SECONDS = 10
 
 FINAL = ("succeeded", "failed", "cancelled")
 
-_ADDRESS = re.compile(r"listens on (http://\S+)")
+#: What each says of itself once it is there.
+ADDRESS, TAKES_JOBS = re.compile(r"listens on (http://\S+)"), re.compile("takes jobs from")
 
 
 class ServicesFailed(AssertionError):  # noqa: N818
@@ -29,38 +30,39 @@ class Service:
     """A process that logs to a file."""
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
-        self._command, self._log = command, log
-        binary = Path(sys.executable).with_name(command[0])
+        self.name, self.log = command[0], log
+        binary = Path(sys.executable).with_name(self.name)
         with log.open("wb") as target:
-            self._process = subprocess.Popen([binary, *command[1:]], stdout=target, stderr=target, env=environment)
+            self.process = subprocess.Popen([binary, *command[1:]], stdout=target, stderr=target, env=environment)
 
     def said(self, pattern: re.Pattern[str]) -> re.Match[str]:
         """Wait until the log has something; raises `ServicesFailed`."""
         ends = time.monotonic() + START_SECONDS
-        while not (found := pattern.search(self._log.read_text(errors="replace"))):
+        while not (found := pattern.search(self.log.read_text(errors="replace"))):
             self.check()
             if time.monotonic() > ends:
-                raise ServicesFailed(self._words(f"has not said {pattern.pattern!r} within {START_SECONDS:g} s"))
+                self.fail("did not start in time")
             time.sleep(0.02)
         return found
 
     def check(self) -> None:
         """Raise `ServicesFailed` when the process has ended."""
-        if self._process.poll() is not None:
-            raise ServicesFailed(self._words(f"ended with exit status {self._process.returncode}"))
+        if self.process.poll() is not None:
+            self.fail(f"ended with exit status {self.process.returncode}")
 
-    def _words(self, problem: str) -> str:
-        tail = self._log.read_text(errors="replace")[-2000:]
-        return f"{' '.join(self._command)} {problem}; its log ends:\n{tail}"
+    def fail(self, problem: str) -> NoReturn:
+        """Raise `ServicesFailed` with the end of the log."""
+        tail = self.log.read_text(errors="replace")[-2000:]
+        raise ServicesFailed(f"{self.name} {problem}; its log ({self.log}) ends:\n{tail}")
 
     def stop(self) -> None:
         """End the process, and see that it has."""
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(STOP_SECONDS)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
 
 
 class Offload:
@@ -131,9 +133,9 @@ def running(folder: Path, queues: Sequence[str], settings: Mapping[str, str]) ->
     started = list[Service]()
     try:
         started.append(Service(["offload-api", "--port", "0"], folder / "api.log", environment))
-        url = started[0].said(_ADDRESS)[1]
+        url = started[0].said(ADDRESS)[1]
         started.append(Service(["offload-worker", *wanted], folder / "worker.log", environment))
-        started[1].said(re.compile("takes jobs from"))
+        started[1].said(TAKES_JOBS)
         offload = Offload(url, started)
         with offload.http:
             yield offload

@@ -1,7 +1,7 @@
 """Flows as clients submit them: jobs by name, some of which follow others and take what they leave behind."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from operator import or_
@@ -92,11 +92,20 @@ class Flows:
         except (msgspec.DecodeError, RecursionError):
             flow = once_more(body, self._body, self._refusal)
         strictness.require_printable(body)
-        steps = [_Part(name, each, self._task(each)) for name, each in flow.jobs.items()]
-        errors = [*contradictions(flow), *(error for each in steps for error in self._errors(each, flow.jobs))]
+        parts, errors = list[_Part](), [*contradictions(flow)]
+        for name, each in flow.jobs.items():
+            here = f"/jobs/{escaped(name)}"
+            errors += _bad_names(each.after, flow.jobs, f"{here}/after")
+            try:
+                part = _Part(name, each, self._task(each), found_in(each.payload))
+            except ReferenceInvalid as error:
+                errors.append(FieldError(f"{here}/payload{error.pointer}", str(error)))
+            else:
+                parts.append(part)
+                errors += (FieldError(here + bad.pointer, bad.detail) for bad in self._errors(part, flow.jobs))
         if errors:
             raise invalid(errors[:MOST_ERRORS])
-        jobs = [_timed(job, flow) for job in self._new_jobs(_in_order(steps), tenant)]
+        jobs = [_timed(job, flow) for job in self._new_jobs(_in_order(parts), tenant)]
         if idempotency_key is not None:
             # No client's own key has a line feed in it.
             key = f"{hashlib.sha256(idempotency_key.encode()).hexdigest()}\nflow"
@@ -114,20 +123,11 @@ class Flows:
         return invalid(errors[:MOST_ERRORS])
 
     def _errors(self, part: "_Part", known: Mapping[str, Any]) -> Iterator[FieldError]:
-        here = f"/jobs/{escaped(part.name)}"
-        for index, name in enumerate(part.body.after):
-            if name not in known:
-                yield FieldError(f"{here}/after/{index}", "names no job of the flow")
-        try:
-            references = found_in(part.body.payload)
-        except ReferenceInvalid as error:
-            yield FieldError(f"{here}/payload{error.pointer}", str(error))
-            return
-        unknown = [each for each in references if each.to not in known]
-        for each in unknown:
-            yield FieldError(f"{here}/payload{each.pointer}", "refers to no job of the flow")
-        for bad in (*part.payload_errors(), *self._submissions.bad_callback(part.body)):
-            yield FieldError(here + bad.pointer, bad.detail)
+        for each in part.references:
+            if each.to not in known:
+                yield FieldError(f"/payload{each.pointer}", "refers to no job of the flow")
+        yield from part.payload_errors()
+        yield from self._submissions.bad_callback(part.body)
 
     def _new_jobs(self, parts: list["_Part"], tenant: str) -> list[NewJob]:
         # The ids are in the order of the jobs: who locks some of them locks them in one order.
@@ -141,6 +141,12 @@ class Flows:
             )
             for part in parts
         ]
+
+
+def _bad_names(names: Sequence[str], known: Mapping[str, Any], pointer: str) -> Iterator[FieldError]:
+    for index, name in enumerate(names):
+        if name not in known:
+            yield FieldError(f"{pointer}/{index}", "names no job of the flow")
 
 
 def _body_type(union: Any) -> type[FlowBody]:
@@ -157,10 +163,11 @@ class _Part(msgspec.Struct, frozen=True):
     name: str
     body: StepBody
     task: Task
+    references: list[Reference]  # in its payload
 
     def after(self) -> list[str]:
         """Return the names of the jobs it follows, each once."""
-        return list(dict.fromkeys([*self.body.after, *(each.to for each in found_in(self.body.payload))]))
+        return list(dict.fromkeys([*self.body.after, *(each.to for each in self.references)]))
 
     def step(self, flow_id: str, ids: Mapping[str, str]) -> Step:
         """Return its place in the flow, once all have ids."""
@@ -170,7 +177,7 @@ class _Part(msgspec.Struct, frozen=True):
     def payload(self, ids: Mapping[str, str]) -> str:
         """Return its payload as JSON, in which only references to results are left."""
         payload = self._typed(ids)
-        if not _results_in(payload):
+        if not self._results():
             payload = msgspec.convert(payload, self.task.payload, str_keys=True)
         return msgspec.json.encode(payload).decode()
 
@@ -178,9 +185,11 @@ class _Part(msgspec.Struct, frozen=True):
         """Return what is wrong with the payload, as far as that can be told before the results are there."""
         payload = self._typed(dict.fromkeys(self.after(), SOME_ID))
         errors = field_errors(payload, self.task.payload)
-        wanted = _results_in(payload)
-        left = [error for error in errors if not any(_concerns(error.pointer, each) for each in wanted)]
+        left = [error for error in errors if not any(_concerns(error.pointer, each) for each in self._results())]
         return [FieldError(f"/payload{error.pointer}", error.detail) for error in left]
+
+    def _results(self) -> list[Reference]:
+        return [each for each in self.references if each.kind == RESULT]
 
     def _typed(self, ids: Mapping[str, str]) -> Any:
         payload = named(self.body.payload, ids)
@@ -192,10 +201,6 @@ def _timed(job: NewJob, flow: FlowBody) -> NewJob:
     if job.step and job.step.after:
         return job
     return replace(job, run_at=flow.run_at, delay_seconds=flow.delay_seconds or 0.0, deadline_at=flow.deadline)
-
-
-def _results_in(payload: Any) -> list[Reference]:
-    return [each for each in found_in(payload) if each.kind == RESULT]
 
 
 def _concerns(pointer: str, reference: Reference) -> bool:
