@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A client waits so long for an answer.
 PATIENCE_SECONDS = 5.0
+#: What has not been accepted by then never is.
+MOST_TRIES = 200
 
 
 class Client:
@@ -66,18 +68,24 @@ class Client:
         return msgspec.json.encode(body)
 
     def _submitted(self, body: bytes, key: str) -> str | None:
-        tries = 0
-        while True:
-            tries += 1
-            answer = self._ask(lambda api: api.submit(body, key))
+        job = self._accepted(lambda api: api.submit(body, key), patience=2)
+        if job is None:
+            return None
+        job_id = str(job["id"])
+        self._world.checker.acknowledged(key, job_id)
+        return job_id
+
+    def _accepted(self, send: Callable[[Api], Answer], *, patience: int) -> Any:
+        """Return what a 202 has answered, or None where the client has given up, past so many tries."""
+        for tries in range(1, MOST_TRIES + 1):
+            answer = self._ask(send)
             if answer and answer.status == HTTPStatus.ACCEPTED:
-                job_id = str(answer.body["id"])
-                self._world.checker.acknowledged(key, job_id)
-                return job_id
-            if tries > 2 and self._world.rng.random() < 0.05 and not self._world.is_calm:
+                return answer.body
+            if tries > patience and self._world.rng.random() < 0.05 and not self._world.is_calm:
                 self._world.count("client gave up")
                 return None
             self._world.scheduler.sleep(0.5 + self._world.rng.random() * 2.0)
+        raise AssertionError("it was never accepted")
 
     def _cancel(self, job_id: str) -> None:
         for _ in range(20):
@@ -141,14 +149,8 @@ class FlowClient(Client):
             self._ask(lambda api: api.cancel_flow(flow["id"]))
 
     def _submitted_flow(self, body: bytes, key: str) -> Any:
-        for _ in range(200):
-            answer = self._ask(lambda api: api.submit_flow(body, key))
-            if answer and answer.status == HTTPStatus.ACCEPTED:
-                jobs = answer.body["jobs"]
-                self._world.checker.acknowledged_flow(key, {name: job["id"] for name, job in jobs.items()})
-                return answer.body
-            if self._world.rng.random() < 0.05 and not self._world.is_calm:
-                self._world.count("client gave up")
-                return None
-            self._world.scheduler.sleep(0.5 + self._world.rng.random() * 2.0)
-        raise AssertionError("a flow was never accepted")
+        flow = self._accepted(lambda api: api.submit_flow(body, key), patience=0)
+        if flow is not None:
+            ids = {name: job["id"] for name, job in flow["jobs"].items()}
+            self._world.checker.acknowledged_flow(key, ids)
+        return flow
